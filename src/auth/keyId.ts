@@ -1,0 +1,31 @@
+import { RoundsError } from '../errors.ts';
+import { certificateFits, certificateThumbprint } from './certificate.ts';
+import type { SigningKey } from './keys.ts';
+
+export interface KeyIdSources {
+  /** [jwt_settings] key_id. */
+  readonly configured?: string | undefined;
+  /** The PEM at [paths] certificate, where it is set. */
+  readonly certificatePem?: string | undefined;
+}
+
+/**
+ * The `kid` of a key, the same in client assertions and in the JWKS: the configured one; else, with a certificate,
+ * that one's SHA-1 thumbprint (the original program's `kid`, and what Epic shows for an uploaded certificate; H);
+ * else the one that its JWK file names; else the RFC 7638 thumbprint.
+ * Throws CONFIG_INVALID when the certificate is another key's.
+ */
+export function keyIdFor(key: SigningKey, { configured, certificatePem }: KeyIdSources): string {
+  if (certificatePem !== undefined && !certificateFits(certificatePem, key.privateKey)) {
+    throw new RoundsError(
+      'CONFIG_INVALID',
+      '[paths] certificate was not made from the key at [paths] private_key',
+      {
+        hint: 'Make it again with `fhir-rounds keys certificate` and upload it, or name the key that it belongs to.',
+      },
+    );
+  }
+  if (configured !== undefined) return configured;
+  if (certificatePem !== undefined) return certificateThumbprint(certificatePem).sha1;
+  return key.keyId ?? key.thumbprint;
+}

@@ -1,0 +1,173 @@
+import { openLog, type Log } from '../system/logger.ts';
+import { systemClock } from '../system/clock.ts';
+import { systemRandom } from '../system/random.ts';
+import type { Config, JobConfig } from '../config/schema.ts';
+import { connectServer, openStateLedger, sendWaitingMail, type Surroundings } from '../compose.ts';
+import { renderReport } from '../report/render.ts';
+import type { RunSummary } from '../report/summary.ts';
+import type { Emit } from '../run/events.ts';
+import type { Ledger } from '../run/ledger.ts';
+import { checkAccess, checkInputs, type Access } from '../run/preflight.ts';
+import { asRoundsError } from '../errors.ts';
+import type { RunOptions } from '../run/deps.ts';
+import { runJob } from '../run/runJob.ts';
+import { chooseJob, EXIT, loadCommandConfig, programVersion, type CommandContext } from './context.ts';
+import { showProgress } from './progress.ts';
+
+export interface RunCommand {
+  readonly jobName: string | undefined;
+  readonly dryRun: boolean;
+  readonly retryFailed: boolean;
+  readonly fresh: boolean;
+  readonly noMail: boolean;
+  readonly acceptRoster: boolean;
+}
+
+/** `run [JOB]`: one run now, shown and mailed. Returns the exit code. */
+export async function runCommand(command: RunCommand, context: CommandContext): Promise<number> {
+  const config = await loadCommandConfig(context);
+  const job = chooseJob(config, command.jobName);
+  if (command.dryRun) return dryRun(job, context);
+  const summary = await runOnce(config, job, command, context);
+  context.print(
+    context.json
+      ? JSON.stringify(summary)
+      : renderReport(summary, { timezone: job.settings.schedule.timezone, locale: 'en', full: true }).text,
+  );
+  return exitCodeOf(summary);
+}
+
+export function exitCodeOf(summary: RunSummary): number {
+  switch (summary.status) {
+    case 'complete':
+      return EXIT.complete;
+    case 'partial':
+      return EXIT.partial;
+    case 'failed':
+    case 'abandoned':
+      return EXIT.failed;
+  }
+}
+
+/** Runs a job to its end and sends its mail. */
+export async function runOnce(
+  config: Config,
+  job: JobConfig,
+  command: Pick<RunCommand, 'retryFailed' | 'fresh' | 'noMail' | 'acceptRoster'>,
+  context: CommandContext,
+): Promise<RunSummary> {
+  const { paths, logging } = job.settings;
+  const clock = systemClock;
+  const access = await checkAccess(job, context.signal);
+  const log = await openLog({
+    level: logging.level,
+    // The screen shows the run's progress; the lines go into the file.
+    target: logging.target === 'stdout' ? 'stdout' : 'file',
+    folder: paths.log_folder,
+    human: context.isTerminal,
+  });
+  const progress = showProgress(context, clock);
+  try {
+    const around: Surroundings = { clock, log, random: systemRandom, signal: context.signal };
+    const state = await openStateLedger(config, around, context.note);
+    const sendMail = async (): Promise<void> => {
+      if (!command.noMail) await mail(config, state.current, around, context, log);
+    };
+    try {
+      const summary = await state.use((ledger) =>
+        runWith(job, access, ledger, around, {
+          command: `fhir-rounds run ${job.jobName}`,
+          emit: progress.emit,
+          options: { ...command, manual: true },
+        }),
+      );
+      await sendMail();
+      return summary;
+    } catch (error) {
+      // A run that stopped has its mail too. What else goes wrong now says less than what stopped it.
+      if (asRoundsError(error).code === 'DISK_FULL') await sendMail().catch(() => undefined);
+      throw error;
+    } finally {
+      state.close();
+    }
+  } finally {
+    progress.end();
+    await log.close();
+  }
+}
+
+/** One run of a job in the surroundings given: what `run` and the daemon share. */
+export async function runWith(
+  job: JobConfig,
+  access: Access,
+  ledger: Ledger,
+  around: Surroundings,
+  run: { readonly command: string; readonly emit: Emit; readonly options: RunOptions },
+): Promise<RunSummary> {
+  return runJob(
+    {
+      ...around,
+      job,
+      access,
+      ledger,
+      emit: run.emit,
+      programVersion: programVersion(),
+      command: run.command,
+      nextRunAtMs: await nextRun(job.settings.schedule),
+      connect: (access, emit, log) => connectServer(job, access, { ...around, log }, emit),
+    },
+    run.options,
+  );
+}
+
+async function nextRun(schedule: JobConfig['settings']['schedule']): Promise<number | undefined> {
+  if (schedule.cron === undefined) return undefined;
+  const { nextRunAt } = await import('../schedule/cronSchedule.ts');
+  return nextRunAt(schedule.cron, schedule.timezone);
+}
+
+async function mail(
+  config: Config,
+  ledger: Ledger,
+  around: Surroundings,
+  context: CommandContext,
+  log: Log,
+): Promise<void> {
+  const { sent, waiting, held, lastCode } = await sendWaitingMail(config, ledger, around, true);
+  log.info('mail.drained', { sent, waiting, held, lastCode });
+  const left = waiting + held;
+  if (left > 0) {
+    const mails = left === 1 ? '1 mail waits' : `${left} mails wait`;
+    context.note(`${mails} in the outbox (${lastCode ?? 'no mail settings'}) for whatever runs next`);
+  }
+}
+
+/** `run --dry-run`: what a run would ask for; no request is made and nothing is written. */
+async function dryRun(job: JobConfig, context: CommandContext): Promise<number> {
+  await checkAccess(job, context.signal);
+  const { listed, roster } = await checkInputs(job, context.signal);
+  const result = {
+    job: job.jobName,
+    server: job.settings.epic_settings.epic_endpoint,
+    exportFolder: job.settings.paths.epic_data_export_folder,
+    patients: roster.patients,
+    byMrn: roster.mrns,
+    skippedRows: roster.skipped,
+    types: listed.map(({ resourceType, queries }) => ({ resourceType, queries })),
+  };
+  if (context.json) context.print(JSON.stringify(result));
+  else {
+    context.print(
+      [
+        `job ${result.job}: ${result.patients} patients (${result.byMrn} by MRN) x ${listed.length} resource types`,
+        `from ${result.server}`,
+        `into ${result.exportFolder}`,
+        ...result.types.map(({ resourceType, queries }) =>
+          `  ${resourceType} ${queries.filter(Boolean).join(' | ')}`.trimEnd(),
+        ),
+        'Which of these the server offers, and how, shows when it is asked; nothing was requested.',
+      ].join('\n'),
+    );
+  }
+  return EXIT.complete;
+}

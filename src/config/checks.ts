@@ -1,0 +1,87 @@
+import path from 'node:path';
+import type { Problem } from '../errors.ts';
+import { isWindows } from '../system/files.ts';
+import type { JobConfig } from './schema.ts';
+import { isLoopback } from './values.ts';
+
+export interface Findings {
+  readonly problems: Problem[];
+  readonly warnings: string[];
+}
+
+/** Where a key of a job was given, as the start of a message. */
+export type WhereOf = (jobName: string, name: string) => string;
+
+/** What one key cannot tell: rules between keys of a job. Sections are complete and of the right types here. */
+export function checkJob({ jobName, method, settings }: JobConfig, whereOf: WhereOf, found: Findings): void {
+  const report = (name: string, what: string): void =>
+    void found.problems.push({ where: whereOf(jobName, name), what });
+  const { bulk, console: webConsole, email, jwt_settings: jwt } = settings;
+
+  // iat lies ten seconds back against clock differences, and exp - iat may be five minutes at most (Epic, H).
+  if (jwt.jwt_expiry_minutes > 4.8) {
+    const where = whereOf(jobName, 'jwt_settings.jwt_expiry_minutes');
+    found.warnings.push(
+      `${where}: Epic refuses assertions of more than 5 minutes in all; 4 leaves room for clocks`,
+    );
+  }
+  if (method === 'bulk' && bulk.level === 'group' && bulk.group_id === undefined) {
+    report('bulk.group_id', 'is not set; method = bulk with level = group needs the id of the group');
+  }
+  const badType = bulk.types?.find((type) => !/^[A-Z][A-Za-z]+$/.test(type));
+  if (badType !== undefined)
+    report('bulk.types', `has "${badType}"; write resource types such as Patient, Observation`);
+  if (!isLoopback(webConsole.host)) {
+    report('console.host', 'is no loopback address; write 127.0.0.1 and reach it through an SSH tunnel');
+  }
+  if (email === undefined) return;
+  if (email.smtp_auth === 'login') {
+    for (const key of ['smtp_user', 'smtp_pass'] as const) {
+      const also = key === 'smtp_pass' ? ' or smtp_pass_file' : '';
+      if (email[key] === undefined)
+        report(`email.${key}`, `is not set; write ${key}${also}, or smtp_auth = none`);
+    }
+  }
+  if (email.smtp_secure === 'none' && !isLoopback(email.smtp_host)) {
+    report('email.smtp_secure', 'would send the report in clear over the network; write starttls or tls');
+  }
+  if (email.smtp_host === 'localhost' && email.smtp_secure !== 'none') {
+    const where = whereOf(jobName, 'email.smtp_host');
+    found.warnings.push(
+      `${where}: Proton Mail Bridge's certificate names 127.0.0.1 and not localhost; write 127.0.0.1`,
+    );
+  }
+}
+
+/** Folders that would get into each other's way: retention and readers take what lies in an export folder. */
+export function checkFolders(jobs: readonly JobConfig[], whereOf: WhereOf, found: Findings): void {
+  const report = (job: JobConfig, what: string): void => {
+    found.problems.push({ where: whereOf(job.jobName, 'paths.epic_data_export_folder'), what });
+  };
+  for (const job of jobs) {
+    const { epic_data_export_folder: exports, state_folder: state, log_folder: logs } = job.settings.paths;
+    for (const [name, folder] of [
+      ['state_folder', state],
+      ['log_folder', logs],
+    ] as const) {
+      if (isWithin(exports, folder)) report(job, `lies in ${name} (${folder}); write a folder of its own`);
+      else if (isWithin(folder, exports)) report(job, `holds ${name} (${folder}); move one of the two`);
+    }
+    for (const other of jobs) {
+      if (other === job) continue;
+      const runs = path.join(other.settings.paths.epic_data_export_folder, other.jobName);
+      if (isWithin(exports, runs))
+        report(job, `lies among the runs of job ${other.jobName} (${runs}); write another`);
+    }
+  }
+}
+
+/** Whether `inner` is `outer` or lies in it; by name, since neither need exist. */
+function isWithin(inner: string, outer: string): boolean {
+  const fold = (folder: string): string => (isWindows ? folder.toLowerCase() : folder);
+  const relative = path.relative(fold(outer), fold(inner));
+  return (
+    relative === '' ||
+    (!relative.startsWith('..' + path.sep) && relative !== '..' && !path.isAbsolute(relative))
+  );
+}

@@ -1,0 +1,145 @@
+import { RoundsError } from '../errors.ts';
+import type { Emit } from '../run/events.ts';
+import type { Clock } from '../system/clock.ts';
+import type { Log } from '../system/logger.ts';
+import { backoffMs } from '../system/retry.ts';
+
+export interface ServerGateOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly emit: Emit;
+  readonly random: () => number;
+  readonly signal: AbortSignal;
+  /** 0 = no limit. */
+  readonly requestsPerSecond: number;
+  /** How long the server may be away before what is left fails as SERVER_AWAY. */
+  readonly maxOutageMs: number;
+  /** Transient failures in a row, over all workers, that count as "the server is away". */
+  readonly failuresBeforeProbing: number;
+  /** One cheap question to the server: true when it answers again. Must not enter the gate. */
+  readonly probe: (signal: AbortSignal) => Promise<boolean>;
+}
+
+const PROBE_BASE_MS = 5_000;
+const PROBE_CAP_MS = 60_000;
+
+/**
+ * The one door through which every request to a FHIR server passes: it keeps the rate, holds everybody while the
+ * server asked for a pause (429, 503 with Retry-After), and, when the server went away, lets nobody try until a
+ * probe was answered, so that an outage spends no search's attempts.
+ */
+export class ServerGate {
+  readonly #options: ServerGateOptions;
+  #nextSlotAt = 0;
+  #pausedUntil = 0;
+  #failuresInARow = 0;
+  #outage: Promise<void> | undefined;
+  #stopped: RoundsError | undefined;
+  #waitedMs = 0;
+
+  constructor(options: ServerGateOptions) {
+    this.#options = options;
+  }
+
+  /** Time that requests were held here, all workers together, in ms. */
+  get waitedMs(): number {
+    return this.#waitedMs;
+  }
+
+  /** Resolves when a request may be sent. Throws the reason of a stop: SERVER_AWAY once an outage outlived its limit. */
+  async enter(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    const from = clock.monotonicMs();
+    try {
+      for (;;) {
+        signal.throwIfAborted();
+        if (this.#stopped) throw this.#stopped;
+        if (this.#outage) {
+          await this.#outage;
+          continue;
+        }
+        const now = clock.monotonicMs();
+        if (this.#pausedUntil > now) {
+          await clock.sleep(this.#pausedUntil - now, signal);
+          continue;
+        }
+        const wait = this.#takeSlot(now);
+        if (wait <= 0) return;
+        await clock.sleep(wait, signal);
+        // While it waited for its turn the server may have asked for a pause, or gone.
+        if (!this.#isShut()) return;
+      }
+    } finally {
+      this.#waitedMs += clock.monotonicMs() - from;
+    }
+  }
+
+  #isShut(): boolean {
+    const isPaused = this.#pausedUntil > this.#options.clock.monotonicMs();
+    return isPaused || this.#stopped !== undefined || this.#outage !== undefined;
+  }
+
+  #takeSlot(now: number): number {
+    const { requestsPerSecond } = this.#options;
+    if (requestsPerSecond <= 0) return 0;
+    const slot = Math.max(now, this.#nextSlotAt);
+    this.#nextSlotAt = slot + 1000 / requestsPerSecond;
+    return slot - now;
+  }
+
+  /** Holds every request for `ms`: the server's own word. */
+  pauseFor(ms: number): void {
+    const until = this.#options.clock.monotonicMs() + ms;
+    if (ms <= 0 || until <= this.#pausedUntil) return;
+    this.#pausedUntil = until;
+    this.#options.emit({ event: 'server.paused', ms, reason: 'asked' });
+    this.#options.log.info('server.paused', { ms: Math.round(ms) });
+  }
+
+  /** Lets nobody in any more: every request that waits or comes fails with `reason`. */
+  stop(reason: RoundsError): void {
+    this.#stopped ??= reason;
+    this.#outage = undefined;
+  }
+
+  /** The server answered, whatever it said. */
+  answered(): void {
+    this.#failuresInARow = 0;
+  }
+
+  /** The server failed or did not answer. Returns whether it now counts as away: then no attempt is spent. */
+  failed(): boolean {
+    // Nobody gets in again, so there is nothing to probe for.
+    if (this.#stopped) return true;
+    this.#failuresInARow++;
+    if (this.#outage === undefined && this.#failuresInARow >= this.#options.failuresBeforeProbing) {
+      this.#outage = this.#waitUntilBack();
+      // Who waits in enter() sees the rejection; nobody waiting must not mean an unhandled one.
+      this.#outage.catch(() => undefined);
+    }
+    return this.#outage !== undefined;
+  }
+
+  async #waitUntilBack(): Promise<void> {
+    const { clock, log, emit, random, signal, maxOutageMs, probe } = this.#options;
+    const from = clock.monotonicMs();
+    log.warn('server.away', { failures: this.#failuresInARow });
+    emit({ event: 'server.paused', ms: 0, reason: 'away' });
+    for (let tries = 0; !(await probe(signal)); tries++) {
+      if (this.#stopped) return;
+      const left = from + maxOutageMs - clock.monotonicMs();
+      if (left <= 0) {
+        log.error('server.gave_up', { awayMs: Math.round(clock.monotonicMs() - from) });
+        this.stop(new RoundsError('SERVER_AWAY', 'the server stayed away too long'));
+        return;
+      }
+      const wait = backoffMs(tries, { baseMs: PROBE_BASE_MS, capMs: PROBE_CAP_MS, random });
+      await clock.sleep(Math.min(left, Math.max(wait, PROBE_BASE_MS / 10)), signal);
+    }
+    const awayMs = clock.monotonicMs() - from;
+    log.info('server.back', { awayMs: Math.round(awayMs) });
+    emit({ event: 'server.back', awayMs });
+    this.#failuresInARow = 0;
+    this.#outage = undefined;
+  }
+}

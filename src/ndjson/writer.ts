@@ -1,0 +1,303 @@
+import { createHash, type Hash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { open, readdir, rm, stat, type FileHandle } from 'node:fs/promises';
+import path from 'node:path';
+import { RoundsError } from '../errors.ts';
+import { asFileError, errno, isWindows, syncFolder, type FileModes } from '../system/files.ts';
+
+/** Where one part of one resource type's data ends. */
+export interface NdjsonPart {
+  readonly resourceType: string;
+  /** 1 for the first part. */
+  readonly part: number;
+  readonly bytes: number;
+  readonly count: number;
+}
+
+export interface FinishedPart extends NdjsonPart {
+  readonly name: string;
+  readonly sha256: string;
+}
+
+export interface NdjsonWriterOptions {
+  readonly folder: string;
+  readonly modes: FileModes;
+  /** A part that would grow past this many bytes is followed by the next one; 0 = never. */
+  readonly maxPartBytes: number;
+  readonly fileName: (resourceType: string, part: number) => string;
+  /** What the ledger has committed: the truth that files are cut back to. */
+  readonly committed: readonly NdjsonPart[];
+  /** Parts of an earlier run, linked into this folder: never appended to. */
+  readonly isFrozen: (part: NdjsonPart) => boolean;
+}
+
+interface OpenPart {
+  readonly resourceType: string;
+  readonly part: number;
+  /** undefined while it is closed to spare the process' file handles. */
+  handle: FileHandle | undefined;
+  readonly hash: Hash;
+  bytes: number;
+  count: number;
+  /** Lines (each followed by NEWLINE) not yet written. */
+  pending: Buffer[];
+  unsynced: boolean;
+}
+
+/** Files open at once, a type each: a process may be allowed few, and sockets want theirs. */
+const MAX_OPEN_FILES = 12;
+
+const NEWLINE = Buffer.from('\n');
+
+/**
+ * Appends resources to NDJSON files, a file a type and part, and says where each ends.
+ *
+ * `append` only remembers; `write` hands it to the operating system; `sync` makes it durable and returns the ends
+ * that a ledger commit may then name. Opening cuts every file back to what was committed and removes the others,
+ * so what a crash left behind a commit is gone.
+ */
+export class NdjsonWriter {
+  readonly #options: NdjsonWriterOptions;
+  readonly #current = new Map<string, OpenPart>();
+  readonly #finished: FinishedPart[] = [];
+  readonly #retired: OpenPart[] = [];
+  #pendingBytes = 0;
+  #folderUnsynced = false;
+  #closed = false;
+
+  private constructor(options: NdjsonWriterOptions) {
+    this.#options = options;
+  }
+
+  /** Throws RUN_NOT_RESUMABLE when a committed byte is missing, DISK_FULL or PATH_UNUSABLE. */
+  static async open(options: NdjsonWriterOptions): Promise<NdjsonWriter> {
+    const writer = new NdjsonWriter(options);
+    try {
+      await writer.#restore();
+      return writer;
+    } catch (error) {
+      await writer.close();
+      throw asFileError(error, options.folder);
+    }
+  }
+
+  async #restore(): Promise<void> {
+    const { folder, committed, fileName, isFrozen } = this.#options;
+    const kept = new Set(committed.map((part) => fileName(part.resourceType, part.part)));
+    for (const entry of await readdir(folder, { withFileTypes: true })) {
+      if (!kept.has(entry.name)) await rm(path.join(folder, entry.name), { recursive: true });
+    }
+    const last = new Map<string, number>();
+    for (const part of committed) {
+      last.set(part.resourceType, Math.max(part.part, last.get(part.resourceType) ?? 0));
+    }
+    for (const part of committed) {
+      const hash = await this.#cutBack(part);
+      if (isFrozen(part) || part.part !== last.get(part.resourceType)) {
+        this.#finished.push({
+          ...part,
+          name: fileName(part.resourceType, part.part),
+          sha256: hash.digest('hex'),
+        });
+        continue;
+      }
+      this.#current.set(part.resourceType, {
+        ...part,
+        handle: undefined,
+        hash,
+        pending: [],
+        unsynced: false,
+      });
+    }
+  }
+
+  /** Truncates a file to its committed end and returns the hash of what stays, read once. */
+  async #cutBack(part: NdjsonPart): Promise<Hash> {
+    const { folder, fileName, isFrozen } = this.#options;
+    const name = fileName(part.resourceType, part.part);
+    const file = path.join(folder, name);
+    const size = await stat(file).then(
+      (found) => found.size,
+      (error: unknown) => {
+        if (errno(error) === 'ENOENT') return -1;
+        throw error;
+      },
+    );
+    if (size < part.bytes || (isFrozen(part) && size !== part.bytes)) {
+      throw new RoundsError(
+        'RUN_NOT_RESUMABLE',
+        `${name} of the unfinished run lacks data that was committed`,
+      );
+    }
+    if (size > part.bytes) {
+      const handle = await open(file, 'r+');
+      await handle.truncate(part.bytes);
+      await handle.sync();
+      await handle.close();
+    }
+    const hash = createHash('sha256');
+    let lines = 0;
+    for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>) {
+      hash.update(chunk);
+      for (let at = chunk.indexOf(10); at >= 0; at = chunk.indexOf(10, at + 1)) lines++;
+    }
+    if (lines !== part.count) {
+      throw new RoundsError(
+        'RUN_NOT_RESUMABLE',
+        `${name} of the unfinished run holds other lines than were committed`,
+      );
+    }
+    return hash;
+  }
+
+  /** Bytes remembered and not yet handed to the operating system. */
+  get pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+
+  /** Remembers one resource. The bytes are kept until `write`. */
+  async append(resourceType: string, line: Buffer): Promise<void> {
+    this.#assertOpen();
+    const size = line.length + 1;
+    let part = this.#current.get(resourceType);
+    const { maxPartBytes } = this.#options;
+    if (part && maxPartBytes > 0 && part.bytes > 0 && part.bytes + size > maxPartBytes) {
+      this.#retired.push(part);
+      part = undefined;
+    }
+    part ??= await this.#openNext(resourceType);
+    part.pending.push(line, NEWLINE);
+    part.bytes += size;
+    part.count++;
+    this.#pendingBytes += size;
+  }
+
+  async #openNext(resourceType: string): Promise<OpenPart> {
+    const { folder, fileName, modes, committed } = this.#options;
+    const taken = [...committed, ...this.#retired].filter((part) => part.resourceType === resourceType);
+    const part = Math.max(0, ...taken.map((one) => one.part)) + 1;
+    const name = fileName(resourceType, part);
+    try {
+      await this.#makeRoom();
+      const handle = await open(path.join(folder, name), 'wx', modes.file);
+      // open's mode passes through the umask; with export_mode = group the group is to read it.
+      if (!isWindows) await handle.chmod(modes.file);
+      const opened = {
+        resourceType,
+        part,
+        handle,
+        hash: createHash('sha256'),
+        bytes: 0,
+        count: 0,
+        pending: [],
+        unsynced: false,
+      };
+      this.#current.set(resourceType, opened);
+      this.#folderUnsynced = true;
+      return opened;
+    } catch (error) {
+      throw asFileError(error, name);
+    }
+  }
+
+  /** Hands what is remembered to the operating system, without making it durable. */
+  async write(): Promise<void> {
+    for (const part of this.#open()) {
+      if (part.pending.length === 0) continue;
+      const block = Buffer.concat(part.pending);
+      part.pending = [];
+      part.unsynced = true;
+      part.hash.update(block);
+      try {
+        const handle = await this.#handleOf(part);
+        for (let done = 0; done < block.length;) {
+          const { bytesWritten } = await handle.write(block, done);
+          done += bytesWritten;
+        }
+      } catch (error) {
+        throw asFileError(error, this.#options.fileName(part.resourceType, part.part));
+      }
+    }
+    this.#pendingBytes = 0;
+  }
+
+  /** Makes everything durable and returns the ends of the parts that changed since the last call. */
+  async sync(): Promise<readonly NdjsonPart[]> {
+    this.#assertOpen();
+    await this.write();
+    const changed = this.#open().filter((part) => part.unsynced);
+    try {
+      await Promise.all(changed.map(async (part) => part.handle?.datasync()));
+      if (this.#folderUnsynced) await syncFolder(this.#options.folder);
+    } catch (error) {
+      throw asFileError(error, this.#options.folder);
+    }
+    this.#folderUnsynced = false;
+    for (const part of changed) part.unsynced = false;
+    const ends = changed.map(({ resourceType, part, bytes, count }) => ({
+      resourceType,
+      part,
+      bytes,
+      count,
+    }));
+    for (const part of this.#retired.splice(0)) await this.#finish(part);
+    return ends;
+  }
+
+  /** A commit that a timer begins after its run stopped must not reach files that another process may own by now. */
+  #assertOpen(): void {
+    if (this.#closed) throw new RoundsError('INTERRUPTED', 'the run has stopped writing');
+  }
+
+  #open(): readonly OpenPart[] {
+    return [...this.#retired, ...this.#current.values()];
+  }
+
+  async #handleOf(part: OpenPart): Promise<FileHandle> {
+    if (part.handle === undefined) {
+      const { folder, fileName } = this.#options;
+      await this.#makeRoom();
+      part.handle = await open(path.join(folder, fileName(part.resourceType, part.part)), 'a');
+    }
+    return part.handle;
+  }
+
+  /** Closes files, the longest open first, until one more may be opened; what was written to them is made durable. */
+  async #makeRoom(): Promise<void> {
+    const open = this.#open().filter((part) => part.handle !== undefined);
+    for (const part of open.slice(0, Math.max(0, open.length - MAX_OPEN_FILES + 1))) {
+      const { handle } = part;
+      part.handle = undefined;
+      try {
+        if (part.unsynced) await handle!.datasync();
+      } finally {
+        await handle!.close();
+      }
+    }
+  }
+
+  async #finish(part: OpenPart): Promise<void> {
+    await part.handle?.close();
+    part.handle = undefined;
+    const { resourceType, part: number, bytes, count } = part;
+    const name = this.#options.fileName(resourceType, number);
+    this.#finished.push({ resourceType, part: number, bytes, count, name, sha256: part.hash.digest('hex') });
+  }
+
+  /** Ends writing; everything must have been synced. The parts in order of type and number. */
+  async finish(): Promise<readonly FinishedPart[]> {
+    for (const part of this.#current.values()) await this.#finish(part);
+    this.#current.clear();
+    return this.#finished.toSorted((a, b) =>
+      a.resourceType === b.resourceType ? a.part - b.part : a.resourceType < b.resourceType ? -1 : 1,
+    );
+  }
+
+  /** Lets go of every file, whatever was not synced being lost; for a run that stops. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all(this.#open().map(async (part) => part.handle?.close()));
+    this.#current.clear();
+    this.#retired.length = 0;
+  }
+}

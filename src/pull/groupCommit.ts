@@ -1,0 +1,277 @@
+import { crc32 } from 'node:zlib';
+import type { RecordName } from '../fhir/references.ts';
+import type { NdjsonWriter } from '../ndjson/writer.ts';
+import type { Ledger } from '../run/ledger.ts';
+import type { ChainPosition, RunRow, SharedRow, SharedState } from '../run/ledgerRows.ts';
+import { emptyCommit, OUTCOMES, type Cause, type Commit, type Outcome, type RunTally } from '../run/tally.ts';
+import type { Clock } from '../system/clock.ts';
+import type { KeptResource, KeptResources } from './keptResources.ts';
+
+/** A search of a patient that came to its end. */
+export interface FinishedSearch {
+  readonly kind: 'search';
+  readonly searchNo: number;
+  readonly outcome: Outcome;
+  readonly cause: Cause | undefined;
+  readonly kept: KeptResources;
+  /** Records of reference types that the kept resources name. */
+  readonly wanted: ReadonlyMap<string, RecordName>;
+  readonly warnings: readonly string[];
+}
+
+/** A record that was fetched because it is referred to. */
+export interface FinishedReference {
+  readonly kind: 'reference';
+  readonly typeNo: number;
+  readonly record: RecordName;
+  readonly outcome: Exclude<Outcome, 'empty'>;
+  readonly cause: Cause | undefined;
+  readonly bytes: Buffer | undefined;
+  readonly wanted: ReadonlyMap<string, RecordName>;
+}
+
+export type Finished = FinishedSearch | FinishedReference;
+
+export interface GroupCommitOptions {
+  readonly ledger: Ledger;
+  readonly run: RunRow;
+  readonly position: ChainPosition;
+  readonly tally: RunTally;
+  readonly writer: NdjsonWriter;
+  readonly clock: Clock;
+  /** typeNo of a type reached by reference. */
+  readonly referencedTypeNo: (resourceType: string) => number | undefined;
+  /** Running totals of requests, retries and waiting. */
+  readonly cost: () => { readonly requests: number; readonly retries: number; readonly waitedMs: number };
+  readonly committed: () => void;
+}
+
+const GROUP_MS = 1_000;
+const GROUP_BYTES = 8 * 1024 * 1024;
+/** Known shared records kept in memory, to spare the ledger a look-up for each Practitioner. */
+const KNOWN_LIMIT = 100_000;
+const WANTED: SharedState = 0;
+const WRITTEN: SharedState = 1;
+const STATE_OF_OUTCOME = { ok: WRITTEN, gap: 2, failed: 3 } as const satisfies Record<string, SharedState>;
+
+/**
+ * The one writer of a run. Finished searches gather into a group, closed after a second or 8 MB; then their
+ * resources are appended and made durable, and one ledger transaction says so. Until that returned, nothing of the
+ * group counts; after it, nothing of it is ever pulled again.
+ */
+export class GroupCommit {
+  readonly #options: GroupCommitOptions;
+  #position: ChainPosition;
+  #group: Finished[] = [];
+  #groupBytes = 0;
+  #timer: AbortController | undefined;
+  /** Commits run one after the other; a failed one fails all that follow. */
+  #running: Promise<void> = Promise.resolve();
+  #known = new Map<string, SharedRow>();
+  #costBefore = { requests: 0, retries: 0, waitedMs: 0 };
+  /** Why a commit begun by the timer failed: the next submit throws it. */
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(options: GroupCommitOptions) {
+    this.#options = options;
+    this.#position = options.position;
+  }
+
+  /** Takes a finished search. Resolves when there is room for the next, not when this one is durable. */
+  async submit(finished: Finished): Promise<void> {
+    if (this.#failure) throw this.#failure.error;
+    this.#group.push(finished);
+    this.#groupBytes += finished.kind === 'search' ? finished.kept.bytes : (finished.bytes?.length ?? 0);
+    if (this.#groupBytes >= GROUP_BYTES) await this.#close();
+    else this.#startTimer();
+  }
+
+  /** Resolves when all that was submitted is durable. */
+  async drain(): Promise<void> {
+    await this.#close();
+  }
+
+  /** Begins another pass: what had failed is wanted again. */
+  async retryFailed(): Promise<void> {
+    await this.#close();
+    this.#record({ ...this.#blankCommit(), retry: true }, []);
+    this.#known = new Map();
+  }
+
+  #startTimer(): void {
+    if (this.#timer) return;
+    const timer = new AbortController();
+    this.#timer = timer;
+    this.#options.clock.sleep(GROUP_MS, timer.signal).then(
+      () => {
+        this.#close().catch((error: unknown) => {
+          this.#failure = { error };
+        });
+      },
+      () => undefined,
+    );
+  }
+
+  async #close(): Promise<void> {
+    this.#timer?.abort();
+    this.#timer = undefined;
+    const group = this.#group;
+    this.#group = [];
+    this.#groupBytes = 0;
+    this.#running = this.#running.then(() => (group.length === 0 ? undefined : this.#commit(group)));
+    await this.#running;
+  }
+
+  async #commit(group: readonly Finished[]): Promise<void> {
+    const { writer } = this.#options;
+    const draft = new Draft((resourceType, resourceId) => this.#sharedRow(resourceType, resourceId));
+    for (const finished of group) {
+      if (finished.kind === 'search') await this.#putSearch(finished, draft);
+      else await this.#putReference(finished, draft);
+      this.#putWanted(finished.wanted, draft);
+      draft.count(finished);
+    }
+    const files = await writer.sync();
+    this.#record({ ...this.#blankCommit(), ...draft.commit(), files }, draft.rows);
+    for (const finished of group) if (finished.kind === 'search') await finished.kept.clear();
+    this.#options.committed();
+  }
+
+  async #putSearch({ kept }: FinishedSearch, draft: Draft): Promise<void> {
+    const { writer } = this.#options;
+    for await (const resource of kept) {
+      if (resource.uniqueness === 'run' && !this.#claim(resource, draft)) continue;
+      await writer.append(resource.resourceType, resource.bytes);
+      if (writer.pendingBytes > GROUP_BYTES) await writer.write();
+    }
+    draft.duplicates.same += kept.duplicates.same;
+    draft.duplicates.differing += kept.duplicates.differing;
+  }
+
+  /** Whether this copy of a shared resource is the first of the run, and so the one that is written. */
+  #claim(resource: KeptResource, draft: Draft): boolean {
+    const { resourceType, resourceId, contentCrc } = resource;
+    const row = draft.find(resourceType, resourceId);
+    if (row?.state === WRITTEN) {
+      draft.duplicates[row.contentCrc === contentCrc ? 'same' : 'differing']++;
+      return false;
+    }
+    // Wanted by reference, and now it came by itself.
+    const typeNo = row === undefined ? undefined : this.#options.referencedTypeNo(resourceType);
+    if (row?.state === WANTED && typeNo !== undefined)
+      draft.references.push([typeNo, OUTCOMES.indexOf('ok')]);
+    draft.put({ resourceType, resourceId, state: WRITTEN, contentCrc });
+    return true;
+  }
+
+  async #putReference({ record, outcome, bytes }: FinishedReference, draft: Draft): Promise<void> {
+    const contentCrc = bytes === undefined ? 0 : crc32(bytes);
+    draft.put({ ...record, state: STATE_OF_OUTCOME[outcome], contentCrc });
+    if (bytes !== undefined) await this.#options.writer.append(record.resourceType, bytes);
+  }
+
+  #putWanted(wanted: ReadonlyMap<string, RecordName>, draft: Draft): void {
+    for (const { resourceType, resourceId } of wanted.values()) {
+      const typeNo = this.#options.referencedTypeNo(resourceType);
+      if (typeNo === undefined || draft.find(resourceType, resourceId) !== undefined) continue;
+      draft.put({ resourceType, resourceId, state: WANTED, contentCrc: 0 });
+      draft.wanted.set(typeNo, (draft.wanted.get(typeNo) ?? 0) + 1);
+    }
+  }
+
+  #sharedRow(resourceType: string, resourceId: string): SharedRow | undefined {
+    const key = `${resourceType}/${resourceId}`;
+    const known = this.#known.get(key);
+    if (known) return known;
+    const row = this.#options.ledger.pulls.sharedRow(this.#options.run.runNo, resourceType, resourceId);
+    if (row) this.#remember(row);
+    return row;
+  }
+
+  #remember(row: SharedRow): void {
+    if (this.#known.size >= KNOWN_LIMIT) this.#known = new Map();
+    this.#known.set(`${row.resourceType}/${row.resourceId}`, row);
+  }
+
+  #record(commit: Commit, drafted: readonly DraftedRow[]): void {
+    const { ledger, run, tally } = this.#options;
+    const rows = drafted.map(({ row }) => row);
+    const full = { ...commit, sharedRows: tally.sharedRows + drafted.filter(({ isNew }) => isNew).length };
+    // The sum first: a commit that does not fit it would make the ledger unreadable. If the ledger then fails, the
+    // run ends, and its next attempt takes the sum from the ledger.
+    tally.apply(full);
+    this.#position = ledger.pulls.commit(run.runNo, this.#position, full, rows);
+    for (const row of rows) this.#remember(row);
+  }
+
+  /** A commit that holds nothing but what was spent since the one before. */
+  #blankCommit(): Commit {
+    const cost = this.#options.cost();
+    const before = this.#costBefore;
+    this.#costBefore = cost;
+    return {
+      ...emptyCommit(this.#options.tally.sharedRows),
+      http: {
+        requests: cost.requests - before.requests,
+        retries: cost.retries - before.retries,
+        waitedMs: Math.round(cost.waitedMs) - Math.round(before.waitedMs),
+      },
+    };
+  }
+}
+
+interface DraftedRow {
+  readonly row: SharedRow;
+  readonly isNew: boolean;
+}
+
+/** A group in the making: its rows are looked up here before the ledger. */
+class Draft {
+  readonly duplicates = { same: 0, differing: 0 };
+  readonly references: [number, number, Cause?][] = [];
+  readonly wanted = new Map<number, number>();
+  readonly #searches: [number, number, Cause?][] = [];
+  readonly #warnings: Record<string, number> = {};
+  readonly #rows = new Map<string, DraftedRow>();
+  readonly #inLedger: (resourceType: string, resourceId: string) => SharedRow | undefined;
+
+  constructor(inLedger: (resourceType: string, resourceId: string) => SharedRow | undefined) {
+    this.#inLedger = inLedger;
+  }
+
+  find(resourceType: string, resourceId: string): SharedRow | undefined {
+    return this.#rows.get(`${resourceType}/${resourceId}`)?.row ?? this.#inLedger(resourceType, resourceId);
+  }
+
+  put(row: SharedRow): void {
+    const key = `${row.resourceType}/${row.resourceId}`;
+    const isNew =
+      this.#rows.get(key)?.isNew ?? this.#inLedger(row.resourceType, row.resourceId) === undefined;
+    this.#rows.set(key, { row, isNew });
+  }
+
+  count(finished: Finished): void {
+    const outcome = OUTCOMES.indexOf(finished.outcome);
+    const { cause } = finished;
+    if (finished.kind === 'reference') {
+      this.references.push(cause ? [finished.typeNo, outcome, cause] : [finished.typeNo, outcome]);
+      return;
+    }
+    this.#searches.push(cause ? [finished.searchNo, outcome, cause] : [finished.searchNo, outcome]);
+    for (const code of finished.warnings) this.#warnings[code] = (this.#warnings[code] ?? 0) + 1;
+  }
+
+  get rows(): readonly DraftedRow[] {
+    return [...this.#rows.values()];
+  }
+
+  commit(): Pick<Commit, 'searches' | 'references' | 'wanted' | 'duplicates' | 'warnings'> {
+    return {
+      searches: this.#searches,
+      references: this.references,
+      wanted: [...this.wanted],
+      duplicates: [this.duplicates.same, this.duplicates.differing],
+      warnings: this.#warnings,
+    };
+  }
+}

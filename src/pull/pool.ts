@@ -1,0 +1,40 @@
+/**
+ * Runs `work` for every item, at most `concurrency` at a time, taking the next item only when there is room: the
+ * source is never read ahead. Rejects with the first failure (of source or work) when all that had begun has
+ * ended; no item is begun after a failure or an abort.
+ */
+export async function forEachConcurrent<T>(
+  source: AsyncIterable<T>,
+  concurrency: number,
+  signal: AbortSignal,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  const items = source[Symbol.asyncIterator]();
+  let stopped = false;
+  let first: { readonly error: unknown } | undefined;
+  // One reader at a time: an async generator queues calls, but a failed one must stop the others.
+  let turn: Promise<unknown> = Promise.resolve();
+  const take = (): Promise<IteratorResult<T>> => {
+    const taken = turn.then(async () => (stopped ? { done: true as const, value: undefined } : items.next()));
+    turn = taken.catch(() => undefined);
+    return taken;
+  };
+  const worker = async (): Promise<void> => {
+    try {
+      for (;;) {
+        signal.throwIfAborted();
+        const next = await take();
+        if (next.done) return;
+        signal.throwIfAborted();
+        await work(next.value);
+      }
+    } catch (error) {
+      stopped = true;
+      first ??= { error };
+    }
+  };
+  await Promise.all(Array.from({ length: concurrency }, worker));
+  if (first === undefined) return;
+  await items.return?.();
+  throw first.error;
+}

@@ -1,0 +1,145 @@
+import { ERROR_CODES, type ErrorCode } from '../errors.ts';
+import type { FinishedPart } from '../ndjson/writer.ts';
+import type { RunRow } from '../run/ledgerRows.ts';
+import { typeName, typeNames, type PullPlan } from '../run/plan.ts';
+import type { RunTally } from '../run/tally.ts';
+import type {
+  CauseSummary,
+  MergedPatient,
+  RunStatus,
+  RunSummary,
+  SearchCounts,
+  TypeSummary,
+} from './summary.ts';
+
+const NO_SEARCHES: SearchCounts = { planned: 0, ok: 0, empty: 0, gap: 0, failed: 0 };
+
+/** What is known of a run beside its commits. */
+export interface RunFacts {
+  readonly programVersion: string;
+  readonly run: RunRow;
+  readonly status: RunStatus;
+  readonly failure: RunSummary['failure'];
+  readonly finishedAtMs: number;
+  readonly durationMs: number;
+  readonly method: 'crawl' | 'bulk';
+  readonly server: string;
+  readonly environment: string | undefined;
+  readonly patients: number;
+  readonly notes: readonly string[];
+  readonly folder: string | undefined;
+  readonly current: RunSummary['current'];
+  readonly nextRunAtMs: number | undefined;
+  /** The last run of this job that was published. */
+  readonly previous: RunSummary | undefined;
+}
+
+/** The searches of a run as tallied; undefined for one that failed before it had a plan. */
+export interface Pulled {
+  readonly plan: PullPlan;
+  readonly tally: RunTally;
+  readonly parts: readonly FinishedPart[];
+  readonly merged: readonly MergedPatient[];
+}
+
+/** Pure: ledger facts in, summary out. */
+export function summarise(facts: RunFacts, pulled: Pulled | undefined): RunSummary {
+  const parts = pulled?.parts ?? [];
+  return {
+    formatVersion: 1,
+    programVersion: facts.programVersion,
+    jobName: facts.run.jobName,
+    runId: facts.run.runId,
+    status: facts.status,
+    failure: facts.failure,
+    startedAtMs: facts.run.startedAtMs,
+    finishedAtMs: facts.finishedAtMs,
+    durationMs: Math.round(facts.durationMs),
+    resumed: facts.run.resumed,
+    method: facts.method,
+    server: facts.server,
+    environment: facts.environment,
+    patients: facts.patients,
+    records: sum(parts, 'count'),
+    files: parts.length,
+    bytes: sum(parts, 'bytes'),
+    searches: pulled?.tally.totals ?? NO_SEARCHES,
+    types: pulled ? typeSummaries(pulled, facts.previous) : [],
+    causes: pulled ? causeSummaries(pulled) : [],
+    merged: pulled?.merged ?? [],
+    duplicates: pulled?.tally.duplicates ?? { same: 0, differing: 0 },
+    notes: [...facts.notes, ...(pulled ? warningNotes(pulled.tally) : [])],
+    http: pulled?.tally.http ?? { requests: 0, retries: 0, waitedMs: 0 },
+    previousRunId: facts.previous?.runId,
+    folder: facts.folder,
+    current: facts.current,
+    nextRunAtMs: facts.nextRunAtMs,
+  };
+}
+
+function typeSummaries({ plan, tally, parts }: Pulled, previous: RunSummary | undefined): TypeSummary[] {
+  const names = typeNames(plan);
+  const listed = [...names, ...plan.carried, ...plan.notOffered];
+  const others = parts.map((part) => part.resourceType).filter((type) => !listed.includes(type));
+  return [...new Set([...names, ...plan.carried, ...others])].map((resourceType) => {
+    const own = parts.filter((part) => part.resourceType === resourceType);
+    const typeNo = names.indexOf(resourceType);
+    return {
+      resourceType,
+      records: sum(own, 'count'),
+      files: own.length,
+      bytes: sum(own, 'bytes'),
+      searches: typeNo < 0 ? NO_SEARCHES : tally.countsOf(typeNo),
+      previousRecords: previous?.types.find((type) => type.resourceType === resourceType)?.records,
+    };
+  });
+}
+
+function causeSummaries({ plan, tally }: Pulled): CauseSummary[] {
+  return tally.causes
+    .flatMap(({ outcome, typeNo, cause, searches, rosterLines }) => {
+      if (outcome !== 'gap' && outcome !== 'failed') return [];
+      const { failure, hint } = ERROR_CODES[cause.code];
+      return {
+        outcome,
+        code: cause.code,
+        failure,
+        hint,
+        resourceType: typeName(plan, typeNo),
+        epicCode: cause.epicCode,
+        httpStatus: cause.httpStatus,
+        searches,
+        rosterLines: rosterLines.toSorted((a, b) => a - b),
+      };
+    })
+    .toSorted((a, b) =>
+      a.outcome === b.outcome ? b.searches - a.searches : a.outcome === 'failed' ? -1 : 1,
+    );
+}
+
+function warningNotes(tally: RunTally): string[] {
+  return [...tally.warnings].map(([code, searches]) => {
+    const meaning = WARNING_MEANINGS[code] ?? 'a remark of the server';
+    return `${searches} ${searches === 1 ? 'search' : 'searches'}: ${code}, ${meaning}.`;
+  });
+}
+
+const WARNING_MEANINGS: Readonly<Record<string, string>> = {
+  '4119': 'the server says that its answer may be incomplete',
+  '4117': 'the server ignored a parameter',
+  '4122': 'the server ignored a parameter',
+  '59100': 'the server ignored a parameter',
+  '59101': 'the server ignored a parameter',
+  '59109': 'the server ignored a parameter it does not know',
+  'filter-refused': 'the server does not have a category that is asked for by default',
+  'include-not-asked-for': 'the server added resources that were not asked for; they were left out',
+};
+
+function sum(parts: readonly FinishedPart[], key: 'count' | 'bytes'): number {
+  return parts.reduce((total, part) => total + part[key], 0);
+}
+
+/** The line of a failure in summary and screen. */
+export function failureOf(error: { code: ErrorCode; message: string; hint: string }): RunSummary['failure'] {
+  return { code: error.code, message: error.message, hint: error.hint };
+}

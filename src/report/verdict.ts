@@ -1,0 +1,140 @@
+import type { FailureClass } from '../errors.ts';
+import { count, countOf, oneLine } from './format.ts';
+import type { CauseSummary, RunSummary } from './summary.ts';
+
+/** How a run went: the part of a report that is read when nothing else is. */
+export interface Verdict {
+  readonly subject: string;
+  /** `OK`, `PARTIAL`, `FAILED`, `ABANDONED` */
+  readonly word: string;
+  readonly tone: 'ok' | 'partial' | 'failed' | 'abandoned';
+  readonly headline: string;
+  /** What happened, whether to worry, what to do next: one sentence or two each. */
+  readonly verdict: readonly string[];
+  /** The command that goes on from here, where there is one. */
+  readonly command: { readonly purpose: string; readonly line: string } | undefined;
+}
+
+/** Decides the verdict; the subject begins with it, so that a list of mails shows it. */
+export function verdictOf(summary: RunSummary): Verdict {
+  const { jobName, runId, searches } = summary;
+  const subject = (word: string, rest: string) => `${word} ${jobName}: ${rest} [${runId}]`;
+  const amount =
+    countOf(summary.records, 'resource') +
+    (summary.patients > 0 || summary.method === 'crawl' ? ` of ${countOf(summary.patients, 'patient')}` : '');
+  const gaps = countOf(searches.gap, 'gap');
+  switch (summary.status) {
+    case 'complete':
+      return {
+        subject: subject('OK', searches.gap === 0 ? amount : `${amount}, ${gaps}`),
+        word: 'OK',
+        tone: 'ok',
+        headline: amount,
+        command: undefined,
+        verdict: [
+          `${allSearches(searches.planned)} came to an end, and the export is published.`,
+          ...(searches.gap === 0
+            ? ['Nothing to worry about, and nothing to do.']
+            : [
+                `${countOf(searches.gap, 'search', 'searches')} ended with a gap: the server withheld or refused a part, and no retry can mend that. What came is kept.`,
+                ...nextSteps(summary.causes),
+              ]),
+        ],
+      };
+    case 'partial': {
+      const what = partialCause(summary);
+      return {
+        subject: subject('PARTIAL', what),
+        word: 'PARTIAL',
+        tone: 'partial',
+        headline: capital(what),
+        command:
+          searches.failed === 0
+            ? undefined
+            : {
+                purpose: 'To ask again for what failed:',
+                line: `fhir-rounds run ${jobName} --retry-failed`,
+              },
+        verdict: [
+          `The export is published (${amount}), but it is not whole.`,
+          'The last complete export stays the current one; use this one only where what is missing does not matter.',
+          ...nextSteps(summary.causes),
+        ],
+      };
+    }
+    case 'failed': {
+      const failure = summary.failure;
+      return {
+        subject: subject('FAILED', failure?.code ?? 'no search came to an end'),
+        word: 'FAILED',
+        tone: 'failed',
+        headline: failure?.code ?? 'No search came to an end',
+        command: undefined,
+        verdict: [
+          `Nothing was published${failure === undefined ? '.' : `: ${sentence(oneLine(failure.message))}`}`,
+          'Earlier exports are untouched.',
+          ...(failure === undefined ? nextSteps(summary.causes) : [oneLine(failure.hint)]),
+        ],
+      };
+    }
+    case 'abandoned':
+      return {
+        subject: subject('ABANDONED', 'interrupted and not resumed in time'),
+        word: 'ABANDONED',
+        tone: 'abandoned',
+        headline: 'Interrupted and not resumed in time',
+        command: { purpose: 'To start it now:', line: `fhir-rounds run ${jobName} --fresh` },
+        verdict: [
+          'The run was interrupted and was closed before it could be resumed. Nothing of it was published.',
+          'Earlier exports are untouched; the next run starts afresh.',
+        ],
+      };
+  }
+}
+
+function partialCause(summary: RunSummary): string {
+  const { searches } = summary;
+  if (searches.failed > 0) {
+    return `${count(searches.failed)} of ${countOf(searches.planned, 'search', 'searches')} failed`;
+  }
+  const refused = summary.types.filter(
+    (t) => t.searches.planned > 0 && t.searches.gap === t.searches.planned,
+  );
+  if (refused.length > 0) {
+    return `${count(refused.length)} of ${countOf(summary.types.length, 'type')} refused for every patient`;
+  }
+  return `${countOf(searches.gap, 'search', 'searches')} with gaps`;
+}
+
+/** One sentence for the failures and one for the gaps, by the gravest class of each. */
+function nextSteps(causes: readonly CauseSummary[]): string[] {
+  const classesOf = (outcome: CauseSummary['outcome']) =>
+    new Set<FailureClass>(causes.filter((c) => c.outcome === outcome).map((c) => c.failure));
+  const steps: string[] = [];
+  const failed = classesOf('failed');
+  if (failed.has('config') || failed.has('denied')) {
+    steps.push('A person has to act before the failed searches can succeed: the hints below say where.');
+  } else if (failed.size > 0) {
+    steps.push('A retry may mend the failures without you; look into them if the next run has them too.');
+  }
+  const gaps = classesOf('gap');
+  if (gaps.has('config') || gaps.has('denied')) {
+    steps.push('If the data behind the gaps is wanted, a person has to act: the hints below say where.');
+  } else if (gaps.size > 0) {
+    steps.push('Look at the gaps below once; a retry alone changes nothing about them.');
+  }
+  return steps;
+}
+
+function allSearches(planned: number): string {
+  if (planned === 0) return 'The run';
+  return planned === 1 ? 'The one search' : `All ${count(planned)} searches`;
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+function sentence(text: string): string {
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}

@@ -1,0 +1,159 @@
+import { randomBytes } from 'node:crypto';
+import { readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { RoundsError } from '../errors.ts';
+import { makeRunId, startOfRunId } from '../publish/layout.ts';
+import { discardStaging, ensureJobFolders } from '../publish/publish.ts';
+import { isoInstant } from '../system/clock.ts';
+import { ensureFolder, exists, makeExclusive } from '../system/files.ts';
+import { closeFailed, needsSnapshot } from './close.ts';
+import type { JobPlace } from './jobPlace.ts';
+import type { Ledger } from './ledger.ts';
+import type { RunRow } from './ledgerRows.ts';
+import { checkInputs, checkRosterDrop, type Inputs } from './preflight.ts';
+import type { CloseContext, RunDeps, RunOptions } from './deps.ts';
+import { hasSnapshot, removeSnapshot, snapshotFolder } from './snapshot.ts';
+import { auditBegun, auditDiscarded } from './auditRun.ts';
+import { copySnapshot } from './takeSnapshot.ts';
+
+/** A run that may go to the server: an interrupted one (its inputs are in its snapshot), or a new one. */
+export interface BegunRun {
+  readonly run: RunRow;
+  /** Of a new run; a resumed or retried one has its snapshot. */
+  readonly inputs: Inputs | undefined;
+}
+
+/**
+ * Picks up the job's interrupted run, or begins a new one once roster and list are found good. Makes no request.
+ * Throws INPUT_INVALID, ROSTER_SHRUNK, RUN_NOT_RESUMABLE (a person's run; the daemon abandons and begins anew).
+ */
+export async function resumeOrBegin(
+  deps: RunDeps,
+  options: RunOptions,
+  place: JobPlace,
+  closing: CloseContext,
+): Promise<BegunRun> {
+  const { ledger, job, log, signal } = deps;
+  const open = await findOpenRun(deps, options, place);
+  await ensureJobFolders(place.folders, place.modes);
+  await discardStaging(place.folders, open.kind === 'resume' ? open.run.runId : undefined);
+  await discardWorkingCopies(deps, place);
+  if (open.kind === 'resume') {
+    ledger.markResumed(open.run.runNo);
+    auditBegun(deps, place, open.run);
+    return { run: ledger.findRun(open.run.runId)!, inputs: undefined };
+  }
+  const base = options.retryFailed ? retryBase(deps, place) : undefined;
+  const inputs = base ? undefined : await checkInputs(job, signal);
+  if (inputs && !options.acceptRoster) checkRosterDrop(job, ledger, inputs.roster.patients);
+  if (open.kind === 'discard') {
+    // It may hold the roster's ids, and no later run would take it for its own.
+    await removeSnapshot(snapshotFolder(place.stateFolder, open.run.runId));
+    auditDiscarded(deps, place, open.run);
+    ledger.discardRun(open.run.runNo);
+  }
+  if (open.kind === 'abandon') {
+    log.warn('run.abandoned', { runId: open.run.runId, why: open.why });
+    await closeFailed(
+      closing,
+      open.run,
+      'abandoned',
+      new RoundsError('RUN_NOT_RESUMABLE', `abandoned: ${open.why}`),
+    );
+  }
+  const run = await beginRun(deps, place, base);
+  auditBegun(deps, place, run);
+  if (base) await copySnapshot(ledger, place, base, run);
+  return { run, inputs };
+}
+
+/** Takes away the working copies of this job's closed runs, which died before they had done it: they hold the roster's ids. */
+async function discardWorkingCopies({ ledger, job }: RunDeps, { stateFolder }: JobPlace): Promise<void> {
+  const names = await readdir(path.dirname(snapshotFolder(stateFolder, 'any'))).catch(() => []);
+  for (const name of names) {
+    const run = ledger.findRun(name);
+    if (run?.jobName !== job.jobName || run.state === 'open') continue;
+    if (run.folder === undefined || !needsSnapshot(run.summary))
+      await removeSnapshot(snapshotFolder(stateFolder, name));
+  }
+}
+
+type OpenRun =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'resume'; readonly run: RunRow }
+  /** To be closed as abandoned before another run begins. */
+  | { readonly kind: 'abandon'; readonly run: RunRow; readonly why: string }
+  /** Begun, but it died before its snapshot was whole: nothing of it is worth a word. */
+  | { readonly kind: 'discard'; readonly run: RunRow };
+
+async function findOpenRun(deps: RunDeps, { fresh, manual }: RunOptions, place: JobPlace): Promise<OpenRun> {
+  const run = deps.ledger.openRunOf(deps.job.jobName);
+  if (run === undefined) return { kind: 'none' };
+  if (!(await hasSnapshot(snapshotFolder(place.stateFolder, run.runId)))) return { kind: 'discard', run };
+  if (fresh) return { kind: 'abandon', run, why: 'a fresh run was asked for' };
+  const why = whyNotResumable(run, deps, place);
+  if (why === undefined) return { kind: 'resume', run };
+  if (!manual) return { kind: 'abandon', run, why };
+  throw new RoundsError('RUN_NOT_RESUMABLE', `run ${run.runId} was interrupted and cannot go on: ${why}`);
+}
+
+function whyNotResumable(run: RunRow, { clock, job }: RunDeps, { context }: JobPlace): string | undefined {
+  if (run.context.server !== context.server) return 'the FHIR server in the INI is another one now';
+  if (run.context.clientId !== context.clientId) return 'the client id in the INI is another one now';
+  if (run.context.exportFolder !== context.exportFolder)
+    return 'the export folder in the INI is another one now';
+  if (clock.now() - run.startedAtMs > job.settings.schedule.resume_within_hours * 3_600_000) {
+    return `it began at ${isoInstant(run.startedAtMs)}, longer ago than resume_within_hours`;
+  }
+  return undefined;
+}
+
+/** The run whose failed searches are to be asked again. Throws RUN_UNKNOWN when there is none. */
+function retryBase({ ledger, job }: RunDeps, { context }: JobPlace): RunRow {
+  const base = ledger.lastPublished(job.jobName);
+  if (base?.summary === undefined || base.folder === undefined || base.summary.searches.failed === 0) {
+    throw new RoundsError('RUN_UNKNOWN', 'the last published run has no failed search to retry', {
+      hint: 'Run without --retry-failed.',
+    });
+  }
+  if (base.context.server !== context.server || base.context.exportFolder !== context.exportFolder) {
+    throw new RoundsError(
+      'RUN_NOT_RESUMABLE',
+      `run ${base.runId} was made with another server or export folder`,
+      {
+        hint: 'Run without --retry-failed.',
+      },
+    );
+  }
+  return base;
+}
+
+/** Makes a run's staging folder, snapshot folder and row. The id is unique by the staging folder's creation. */
+async function beginRun(
+  { ledger, clock, job }: RunDeps,
+  place: JobPlace,
+  base: RunRow | undefined,
+): Promise<RunRow> {
+  const { folders, modes, context, stateFolder } = place;
+  for (;;) {
+    const startedAtMs = clock.now();
+    const namedAtMs = Math.max(startedAtMs, afterLastRun(ledger, job.jobName));
+    const runId = makeRunId(namedAtMs, randomBytes(2).toString('hex'));
+    if (await exists(path.join(folders.job, runId))) continue;
+    if (!(await makeExclusive(path.join(folders.staging, runId), modes))) continue;
+    const { jobName } = job;
+    const run = ledger.beginRun({ runId, jobName, context, startedAtMs, ...(base ? { base } : {}) });
+    // After the row: a folder that a crash left without one would be nobody's to remove.
+    await ensureFolder(snapshotFolder(stateFolder, runId));
+    return run;
+  }
+}
+
+/**
+ * Run ids sort by time, and `current` and retention go by it: on a clock that was set back a run is named by the
+ * second after the last one's.
+ */
+function afterLastRun(ledger: Ledger, jobName: string): number {
+  const [last] = ledger.runs({ jobName, limit: 1 });
+  return last === undefined ? 0 : startOfRunId(last.runId) + 1_000;
+}

@@ -1,0 +1,154 @@
+import { hostname } from 'node:os';
+import path from 'node:path';
+import { RoundsError } from '../errors.ts';
+import { isoInstant, type Clock } from '../system/clock.ts';
+import { ensureFolder, errno } from '../system/files.ts';
+import { asDatabaseError, isBusy, openDatabase, type Database } from '../system/sqlite.ts';
+import type { Ledger } from './ledger.ts';
+import { isLockFileHeld, locksFolder } from './ledgerGate.ts';
+import type { LockHolder } from './ledgerRows.ts';
+
+/** Who only looks whether a lock is held (`status`) has it for less than this. */
+const LOOKED_AT_MS = 100;
+
+/**
+ * One run at a time per job, one pull at a time per FHIR origin, over processes.
+ *
+ * The lock is an exclusive SQLite transaction on a file of its own: the operating system drops it with the process
+ * that holds it, however that dies, so a dead holder never blocks and a reused PID fools nobody. The ledger's
+ * `holders` row only names who it is.
+ */
+export class RunLock {
+  // The handle must stay referenced: an unreachable one is garbage-collected within a second, and its lock with it.
+  readonly #db: Database;
+  readonly #ledger: Ledger;
+  readonly #name: string;
+
+  constructor(db: Database, ledger: Ledger, name: string) {
+    this.#db = db;
+    this.#ledger = ledger;
+    this.#name = name;
+  }
+
+  /** Takes the lock at once, or throws LOCK_HELD naming the holder. */
+  static async take(options: {
+    readonly stateFolder: string;
+    readonly ledger: Ledger;
+    readonly clock: Clock;
+    readonly name: string;
+    readonly command: string;
+    readonly runId?: string;
+  }): Promise<RunLock> {
+    await ensureFolder(locksFolder(options.stateFolder));
+    const db = openDatabase(lockFile(options.stateFolder, options.name), { busyTimeoutMs: LOOKED_AT_MS });
+    try {
+      // Nothing is ever written: a journal would only want room on the disk.
+      db.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
+    } catch (error) {
+      db.close();
+      if (!isBusy(error)) throw asDatabaseError(error);
+      throw new RoundsError('LOCK_HELD', await describeHolder(options.name, options.ledger, options.clock));
+    }
+    try {
+      options.ledger.holders.note({
+        lock: options.name,
+        pid: process.pid,
+        host: hostname(),
+        command: options.command,
+        runId: options.runId,
+        sinceMs: options.clock.now(),
+      });
+    } catch (error) {
+      db.close();
+      throw error;
+    }
+    return new RunLock(db, options.ledger, options.name);
+  }
+
+  close(): void {
+    try {
+      // First the name: once the lock is free, it would be the next holder's that is dropped.
+      this.#ledger.holders.drop(this.#name);
+    } finally {
+      this.#db.close();
+    }
+  }
+}
+
+/** The locks of one run: its job's, and its FHIR origin's. Throws LOCK_HELD, holding neither. */
+export async function takeRunLocks(
+  deps: {
+    readonly job: { readonly jobName: string };
+    readonly ledger: Ledger;
+    readonly clock: Clock;
+    readonly command: string;
+  },
+  place: { readonly stateFolder: string; readonly fhirBase: string },
+): Promise<{ close(): void }> {
+  const shared = { ...deps, stateFolder: place.stateFolder };
+  const ofJob = await RunLock.take({ ...shared, name: `job ${deps.job.jobName}` });
+  try {
+    const ofServer = await RunLock.take({ ...shared, name: `server ${new URL(place.fhirBase).origin}` });
+    return {
+      close: () => {
+        closeLock(ofServer);
+        closeLock(ofJob);
+      },
+    };
+  } catch (error) {
+    closeLock(ofJob);
+    throw error;
+  }
+}
+
+/** The name in the ledger is for messages alone: where it cannot be taken away (a full disk), the next holder does. */
+function closeLock(lock: RunLock): void {
+  try {
+    lock.close();
+  } catch {
+    // The lock itself is free.
+  }
+}
+
+/** Whether a process holds the lock at this moment: the lock is asked, since its holder's row may be of a dead one. */
+export function isLockHeld(stateFolder: string, name: string): boolean {
+  return isLockFileHeld(lockFile(stateFolder, name));
+}
+
+const NAMING_WAIT_MS = 50;
+const NAMING_TRIES = 20;
+
+/** Names the holder, whose row comes a moment after its lock; till then there is none, or that of a dead one. */
+async function describeHolder(name: string, ledger: Ledger, clock: Clock): Promise<string> {
+  let holder: LockHolder | undefined;
+  for (let tries = 0; tries < NAMING_TRIES; tries++) {
+    await clock.sleep(NAMING_WAIT_MS);
+    holder = ledger.holders.find(name);
+    if (holder !== undefined && isAlive(holder)) break;
+  }
+  if (holder === undefined) return `another process holds ${name}`;
+  const run = holder.runId === undefined ? '' : `, run ${holder.runId}`;
+  return (
+    `${name} is held by \`${holder.command}\` (process ${holder.pid} on ${holder.host}${run}) ` +
+    `since ${isoInstant(holder.sinceMs)}`
+  );
+}
+
+function isAlive({ pid, host }: LockHolder): boolean {
+  if (host !== hostname()) return true;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return errno(error) === 'EPERM';
+  }
+}
+
+function lockFile(stateFolder: string, name: string): string {
+  return path.join(locksFolder(stateFolder), `${fileNameOf(name)}.lock`);
+}
+
+/** A file name from a lock's name: `job default`, `server https://host:8443`. */
+function fileNameOf(name: string): string {
+  return name.replace(/[^A-Za-z0-9.-]+/g, '_');
+}

@@ -1,0 +1,181 @@
+import path from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { loadPrivateKey, type SigningKey } from '../auth/keys.ts';
+import { keyIdFor } from '../auth/keyId.ts';
+import type { JobConfig } from '../config/schema.ts';
+import { asRoundsError, RoundsError, throwIfProblems, type Problem } from '../errors.ts';
+import { readResourceList, type ListedType } from '../inputs/resourceList.ts';
+import { scanRoster, type RosterScan } from '../inputs/patientRoster.ts';
+import { RUN_ID } from '../publish/layout.ts';
+import { MANIFEST } from '../publish/manifest.ts';
+import { exists, networkFileSystem, PRIVATE_MODES, provePathWritable } from '../system/files.ts';
+import { exposureOf } from '../system/ownership.ts';
+import { placeOf, type JobPlace } from './jobPlace.ts';
+import type { Ledger } from './ledger.ts';
+
+/** Everything a run needs from this machine, found good before the first request. */
+export interface Access {
+  readonly key: SigningKey;
+  readonly keyId: string;
+  readonly caPem: string | undefined;
+  readonly smtpCaPem: string | undefined;
+  /** What stops no run and a person should know, a sentence each. */
+  readonly warnings: readonly string[];
+}
+
+export interface Inputs {
+  readonly listed: readonly ListedType[];
+  readonly roster: RosterScan;
+}
+
+/**
+ * Checks keys, folders and files; asks no server. Throws every part's problems at once (CONFIG_INVALID, or the code
+ * of the only one). When there are any, roster and list are read too, so that nothing is left for the next try.
+ */
+export async function checkAccess(job: JobConfig, signal: AbortSignal): Promise<Access> {
+  const { paths, jwt_settings: jwt, network, email } = job.settings;
+  const parts = new Parts();
+  await parts.try('method', () => checkMethod(job));
+  const key = await parts.try('[paths] private_key', () =>
+    loadPrivateKey(paths.private_key, { algorithm: jwt.jwt_algorithm, keyId: jwt.key_id }),
+  );
+  const certificatePem = await parts.try('[paths] certificate', () => readOptional(paths.certificate));
+  const keyId =
+    key &&
+    (await parts.try('[jwt_settings] key_id', () =>
+      keyIdFor(key, { configured: jwt.key_id, certificatePem }),
+    ));
+  const caPem = await parts.try('[network] ca_file', () => readOptional(network.ca_file));
+  const smtpCaPem = await parts.try('[email] smtp_tls_ca', () => readOptional(email?.smtp_tls_ca));
+  const ofExports = await parts.try('[paths] epic_data_export_folder', () =>
+    checkExportFolder(paths.epic_data_export_folder, placeOf(job)),
+  );
+  const ofState = await parts.try('[paths] state_folder', () => checkStateFolder(paths.state_folder));
+  await parts.try('[paths] log_folder', () => provePathWritable(paths.log_folder));
+  if (parts.hasProblems) await parts.try('roster and list', () => checkInputs(job, signal));
+  parts.throwAll();
+  const warnings = [...key!.warnings, ...(ofExports ?? []), ...(ofState ?? [])];
+  return { key: key!, keyId: keyId!, caPem, smtpCaPem, warnings };
+}
+
+function checkMethod({ jobName, method }: JobConfig): void {
+  if (method === 'crawl') return;
+  throw new RoundsError('CONFIG_INVALID', `[job ${jobName}] method: bulk export is not in this version`, {
+    hint: 'Write method = crawl.',
+  });
+}
+
+/** Reads roster and list through, row by row. Throws INPUT_INVALID with all their problems. */
+export async function checkInputs(job: JobConfig, signal: AbortSignal): Promise<Inputs> {
+  const { data_sources: sources } = job.settings;
+  const parts = new Parts();
+  const listed = await parts.try('resource list', () => readResourceList(sources.epic_sandbox_resources));
+  const roster = await parts.try('roster', () =>
+    scanRoster(sources.epic_sandbox_roster, { badRows: sources.roster_bad_rows, signal }),
+  );
+  parts.throwAll();
+  return { listed: listed!, roster: roster! };
+}
+
+/** A roster that lost many patients since the last run is more often a broken export than the truth. */
+export function checkRosterDrop(job: JobConfig, ledger: Ledger, patients: number): void {
+  const last = ledger.lastPublished(job.jobName)?.summary;
+  if (last === undefined || last.patients === 0) return;
+  const drop = (100 * (last.patients - patients)) / last.patients;
+  const allowed = job.settings.data_sources.max_roster_drop_percent;
+  if (drop <= allowed) return;
+  throw new RoundsError(
+    'ROSTER_SHRUNK',
+    `the roster has ${patients} patients, the last run's had ${last.patients}: ${drop.toFixed(0)} % fewer, ` +
+      `and max_roster_drop_percent is ${allowed}`,
+  );
+}
+
+/**
+ * Exports never lie inside another run's published folder, whose manifest they would contradict, and the job's own
+ * folder is nobody else's. Returns warnings.
+ */
+async function checkExportFolder(folder: string, { folders, modes }: JobPlace): Promise<readonly string[]> {
+  for (let at = path.resolve(folder); path.dirname(at) !== at; at = path.dirname(at)) {
+    if (RUN_ID.test(path.basename(at)) || (await exists(path.join(at, MANIFEST)))) {
+      throw new RoundsError('PATH_UNUSABLE', `${folder} lies inside a run's folder, ${at}`, {
+        hint: 'Name a folder of its own for exports.',
+      });
+    }
+  }
+  const warnings = await refuseExposed(folders.job, modes.folder);
+  await provePathWritable(folder, modes);
+  return warnings;
+}
+
+/** Throws PATH_EXPOSED when others own a folder of ours or can reach it; returns what can only be warned of. */
+async function refuseExposed(folder: string, allowed: number): Promise<readonly string[]> {
+  const exposure = await exposureOf(folder, allowed);
+  if (exposure === undefined) return [];
+  const { verdict, what, fix } = exposure;
+  if (verdict === 'refuse') throw new RoundsError('PATH_EXPOSED', `${what}: ${fix}`);
+  return [`${what}; this file system keeps no modes of its own: see to it with the options of its mount`];
+}
+
+/**
+ * The ledger's disk is local and can be written to, and the folder is nobody else's. Returns warnings. Throws
+ * PATH_UNUSABLE, PATH_EXPOSED.
+ */
+export async function checkStateFolder(folder: string): Promise<readonly string[]> {
+  const network = await networkFileSystem(folder);
+  if (network !== undefined) {
+    throw new RoundsError('PATH_UNUSABLE', `${folder} lies on ${network}`, {
+      hint: 'Put state_folder on a local disk: a ledger on a network share can be damaged by two machines at once.',
+    });
+  }
+  const warnings = await refuseExposed(folder, PRIVATE_MODES.folder);
+  await provePathWritable(folder);
+  return warnings;
+}
+
+async function readOptional(file: string | undefined): Promise<string | undefined> {
+  if (file === undefined) return undefined;
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    throw new RoundsError('PATH_UNUSABLE', `${file} cannot be read`, { cause: error });
+  }
+}
+
+/** Gathers what several parts throw, so that all is said at once. */
+class Parts {
+  readonly #errors: { readonly where: string; readonly error: RoundsError }[] = [];
+
+  async try<T>(where: string, work: () => T | Promise<T>): Promise<T | undefined> {
+    try {
+      return await work();
+    } catch (thrown) {
+      const error = asRoundsError(thrown);
+      if (error.code === 'INTERNAL' || error.code === 'INTERRUPTED') throw thrown;
+      this.#errors.push({ where, error });
+      return undefined;
+    }
+  }
+
+  get hasProblems(): boolean {
+    return this.#errors.length > 0;
+  }
+
+  throwAll(): void {
+    const [first, ...others] = this.#errors;
+    if (first && others.length === 0)
+      throw first.error.failure === 'config' ? first.error : asConfig(first.error);
+    const problems = this.#errors.flatMap(({ where, error }): readonly Problem[] =>
+      error.problems.length > 0 ? error.problems : [{ where, what: `${error.message}. ${error.hint}` }],
+    );
+    throwIfProblems('CONFIG_INVALID', problems);
+  }
+}
+
+function asConfig(error: RoundsError): RoundsError {
+  return new RoundsError(error.code, error.message, {
+    hint: error.hint,
+    failure: 'config',
+    cause: error.cause,
+  });
+}

@@ -1,0 +1,176 @@
+import path from 'node:path';
+import { asRoundsError, RoundsError } from '../errors.ts';
+import type { RunSummary } from '../report/summary.ts';
+import { openFileLimit } from '../system/files.ts';
+import { resumeOrBegin, type BegunRun } from './begin.ts';
+import { closeFailed, closePublished, closePulled, findPublished } from './close.ts';
+import type { CloseContext, RunDeps, RunOptions } from './deps.ts';
+import { recordDiskFull } from './diskFull.ts';
+import { toLog, type Emit } from './events.ts';
+import { placeOf, type JobPlace } from './jobPlace.ts';
+import { takeRunLocks } from './lock.ts';
+import type { RunRow } from './ledgerRows.ts';
+import { typeNames } from './plan.ts';
+import { pullRun } from './pullRun.ts';
+import { RunLog } from './runLog.ts';
+import { hasSnapshot, openSnapshot, snapshotFolder, type Snapshot } from './snapshot.ts';
+import { linkBase, takeSnapshot } from './takeSnapshot.ts';
+
+/**
+ * One run of a job, from its inputs to its published folder and queued mail.
+ *
+ * Throws CONFIG_INVALID and its like (nothing was requested), LOCK_HELD, RUN_NOT_RESUMABLE, or, for a run that was
+ * interrupted and will resume, INTERRUPTED or what stopped it (DISK_FULL ...). A run that failed for good returns
+ * its summary with status `failed`.
+ */
+export async function runJob(deps: RunDeps, options: RunOptions): Promise<RunSummary> {
+  const place = placeOf(deps.job);
+  const closing = closeContextOf(deps, place);
+  try {
+    const locks = await takeRunLocks(deps, place);
+    try {
+      const begun = await resumeOrBegin(deps, options, place, closing);
+      const summary = await carryOut(deps, place, closing, begun);
+      deps.emit({ event: 'run.closed', runId: summary.runId, status: summary.status });
+      return summary;
+    } finally {
+      locks.close();
+    }
+  } catch (thrown) {
+    const error = asRoundsError(thrown);
+    throw error.code === 'DISK_FULL' ? await recordDiskFull(deps, place, error) : thrown;
+  }
+}
+
+/** From the first request to the close. */
+async function carryOut(
+  deps: RunDeps,
+  place: JobPlace,
+  closing: CloseContext,
+  begun: BegunRun,
+): Promise<RunSummary> {
+  const { run } = begun;
+  const log = deps.log.child({ runId: run.runId });
+  const runLog = await RunLog.open(snapshotFolder(place.stateFolder, run.runId), run.runId, deps.clock);
+  const tell: Emit = (event) => {
+    deps.emit(event);
+    toLog(log, event);
+    runLog.tell(event);
+  };
+  try {
+    const published = await findPublished(closing, run);
+    if (published) return await closePublished(closing, run, published);
+
+    const { snapshot, pulled } = await pull({ ...deps, emit: tell, log }, place, begun, runLog);
+    tell({ event: 'run.phase', phase: 'publishing' });
+    await runLog.close();
+    const summary = await closePulled(closing, run, snapshot, pulled);
+    log.info('run.closed', {
+      status: summary.status,
+      records: summary.records,
+      failed: summary.searches.failed,
+    });
+    return summary;
+  } catch (thrown) {
+    const error = asRoundsError(thrown);
+    noteWork(deps, run, closing);
+    // A run that has its snapshot can go on where it stopped; one that failed before, or lost what it had, is over.
+    const isWhole = error.code !== 'RUN_NOT_RESUMABLE' && error.code !== 'PUBLISH_MISMATCH';
+    const canGoOn = isWhole && (await hasSnapshot(snapshotFolder(place.stateFolder, run.runId)));
+    log.error('run.stopped', { code: error.code, canGoOn });
+    if (canGoOn || deps.signal.aborted) throw stopped(run.runId, error);
+    return await closeFailed(closing, run, 'failed', error);
+  } finally {
+    // Where its lines matter it was closed before; here it must not hide what stopped the run.
+    await runLog.close().catch(() => undefined);
+  }
+}
+
+/** The time is for the report alone: a ledger that cannot be written must not hide what stopped the run. */
+function noteWork({ ledger, clock, log }: RunDeps, run: RunRow, { attemptFrom }: CloseContext): void {
+  try {
+    ledger.addWorked(run.runNo, clock.monotonicMs() - attemptFrom);
+  } catch (error) {
+    log.warn('run.time_lost', { code: asRoundsError(error).code });
+  }
+}
+
+/** What a person is told of a run that goes on later: its own code where that says more than "interrupted". */
+function stopped(runId: string, error: RoundsError): RoundsError {
+  if (error.failure !== 'transient' || error.code === 'INTERRUPTED' || error.code === 'DISK_FULL')
+    return error;
+  const hint = `${error.hint} The run goes on where it stopped.`;
+  return new RoundsError('INTERRUPTED', `run ${runId} stopped: ${error.code}: ${error.message}`, {
+    hint,
+    cause: error,
+  });
+}
+
+async function pull(
+  deps: RunDeps,
+  place: JobPlace,
+  { run, inputs }: BegunRun,
+  runLog: RunLog,
+): Promise<{ readonly snapshot: Snapshot; readonly pulled: Awaited<ReturnType<typeof pullRun>> }> {
+  const server = await deps.connect(deps.access, deps.emit, deps.log);
+  try {
+    const snapshot = inputs
+      ? await takeSnapshot(deps, place, run, inputs, server)
+      : await openSnapshot(snapshotFolder(place.stateFolder, run.runId));
+    await linkBase(place, snapshot, run);
+    const { plan, patients } = snapshot.settings;
+    runLog.kickoff(place.fhirBase, deps.programVersion, server.capability.fhirVersion, {
+      patients,
+      types: typeNames(plan),
+    });
+    const planned = patients * plan.searched.length;
+    deps.emit({ event: 'run.started', runId: run.runId, patients, planned, resumed: run.resumed > 0 });
+    const pulled = await pullRun({
+      ...deps,
+      run,
+      snapshot,
+      staging: path.join(place.folders.staging, run.runId),
+      modes: place.modes,
+      client: server.client,
+      fhirBase: place.fhirBase,
+      concurrency: await affordableConcurrency(deps),
+    });
+    return { snapshot, pulled };
+  } finally {
+    await server.close();
+  }
+}
+
+/** What Node, the ledger, the log and the NDJSON files need of file handles. */
+const HANDLES_TAKEN = 44;
+/** A search has a socket, and a spool file when it is large. */
+const HANDLES_OF_SEARCH = 2;
+
+/** As configured, or fewer where this process may not open so many files. */
+async function affordableConcurrency({ job, log }: RunDeps): Promise<number> {
+  const { concurrency } = job.settings.api_settings;
+  const limit = (await openFileLimit()) ?? Infinity;
+  const affordable = Math.max(1, Math.floor((limit - HANDLES_TAKEN) / HANDLES_OF_SEARCH));
+  if (affordable >= concurrency) return concurrency;
+  log.warn('run.concurrency_lowered', { from: concurrency, to: affordable, openFiles: limit });
+  return affordable;
+}
+
+function closeContextOf(deps: RunDeps, place: JobPlace): CloseContext {
+  const { job, clock, ledger, programVersion, nextRunAtMs } = deps;
+  const { schedule, retention, email, epic_settings: epic } = job.settings;
+  return {
+    ...place,
+    ledger,
+    clock,
+    environment: epic.environment,
+    method: job.method,
+    timezone: schedule.timezone,
+    programVersion,
+    nextRunAtMs,
+    notifyOn: email?.notify_on,
+    keepRuns: retention.keep_runs,
+    keepDays: retention.keep_days,
+    attemptFrom: clock.monotonicMs(),
+  };
+}

@@ -1,0 +1,117 @@
+import { open, readFile, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { readLines } from '../ndjson/reader.ts';
+import { asFileError, ensureFolder, PRIVATE_MODES, writeAtomic, exists } from '../system/files.ts';
+import type { PullPlan } from './plan.ts';
+
+/**
+ * What a run works from: its own copy of the roster (ids and line numbers alone, no names), the plan and the pull
+ * settings (no secrets), in `state/runs/<runId>`. A new roster or an edited INI waits for the next run.
+ */
+
+/** A row of the roster. `patientNo` counts from 0; `line` is the roster file's, for people. */
+export interface RosterPatient {
+  readonly patientNo: number;
+  readonly line: number;
+  readonly patientId: string | undefined;
+  readonly mrn: string | undefined;
+}
+
+export interface SnapshotSettings {
+  readonly patients: number;
+  /** Whether any row has an MRN in place of an id. */
+  readonly hasMrns: boolean;
+  readonly mrnSystem: string | undefined;
+  readonly plan: PullPlan;
+  readonly pageSize: number;
+  readonly maxPages: number;
+  readonly searchMethod: 'get' | 'post';
+  readonly maxPartBytes: number;
+  readonly filePattern: string;
+  readonly timestamp: string;
+  readonly configHash: string;
+  /** For a retried run: by type, the highest part that it shares with its base and never appends to. */
+  readonly frozenParts: Readonly<Record<string, number>>;
+  /** For a retried run: the published folder that it stands on. */
+  readonly baseFolder?: string | undefined;
+  /** Sentences for the report that belong to the run as planned. */
+  readonly notes: readonly string[];
+}
+
+export interface Snapshot {
+  readonly folder: string;
+  readonly settings: SnapshotSettings;
+}
+
+const ROSTER = 'roster.ndjson';
+const SETTINGS = 'settings.json';
+/** The run's log in the making; copied into the published folder. */
+export const RUN_LOG = 'log.ndjson';
+
+export function snapshotFolder(stateFolder: string, runId: string): string {
+  return path.join(stateFolder, 'runs', runId);
+}
+
+/** Copies the roster; durable when it returns. Returns the number of patients and whether MRNs are among them. */
+export async function writeRosterSnapshot(
+  folder: string,
+  rows: AsyncIterable<{
+    readonly line: number;
+    readonly patientId?: string | undefined;
+    readonly mrn?: string | undefined;
+  }>,
+): Promise<{ readonly patients: number; readonly hasMrns: boolean }> {
+  await ensureFolder(folder);
+  const file = path.join(folder, ROSTER);
+  let patients = 0;
+  let hasMrns = false;
+  let block = '';
+  const handle = await open(file, 'w', PRIVATE_MODES.file);
+  const put = async (): Promise<void> => {
+    await handle.writeFile(block).catch((error: unknown) => {
+      throw asFileError(error, file);
+    });
+    block = '';
+  };
+  try {
+    for await (const { line, patientId, mrn } of rows) {
+      block += `${JSON.stringify(mrn === undefined ? [line, patientId] : [line, null, mrn])}\n`;
+      if (block.length > 1 << 16) await put();
+      patients++;
+      hasMrns ||= mrn !== undefined;
+    }
+    await put();
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  return { patients, hasMrns };
+}
+
+/** Makes the snapshot whole, in one step: a run whose settings are there has its roster too. */
+export async function writeSnapshotSettings(folder: string, settings: SnapshotSettings): Promise<void> {
+  await writeAtomic(path.join(folder, SETTINGS), JSON.stringify(settings, null, 1));
+}
+
+/** Whether a run's snapshot is whole: without it the run cannot go on. */
+export async function hasSnapshot(folder: string): Promise<boolean> {
+  return exists(path.join(folder, SETTINGS));
+}
+
+export async function openSnapshot(folder: string): Promise<Snapshot> {
+  const text = await readFile(path.join(folder, SETTINGS), 'utf8');
+  return { folder, settings: JSON.parse(text) as SnapshotSettings };
+}
+
+/** The run's patients in the roster's order. */
+export async function* snapshotRoster(folder: string): AsyncGenerator<RosterPatient, void, undefined> {
+  let patientNo = 0;
+  for await (const text of readLines(path.join(folder, ROSTER))) {
+    const [line, patientId, mrn] = JSON.parse(text.toString('utf8')) as [number, string | null, string?];
+    yield { patientNo: patientNo++, line, patientId: patientId ?? undefined, mrn };
+  }
+}
+
+export async function removeSnapshot(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true });
+}

@@ -1,0 +1,102 @@
+/**
+ * JSON as text. The sandbox never re-serialises a resource: it only takes white space out from between the
+ * tokens (the canonical compact text) or puts some in (pretty pages). A parser would turn `1.50` into `1.5`.
+ */
+
+/** How a body is laid out: canonical, indented by two spaces, or legal white space few people expect. */
+export type JsonStyle = 'compact' | 'pretty' | 'odd';
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+
+/** Index just after the JSON string that opens at `start` (a quote). An unterminated string ends at the end. */
+export function endOfString(text: Buffer, start: number): number {
+  let index = start + 1;
+  while (index < text.length) {
+    const byte = text[index];
+    if (byte === BACKSLASH) index += 2;
+    else if (byte === QUOTE) return index + 1;
+    else index += 1;
+  }
+  return text.length;
+}
+
+const isWhitespace = (byte: number | undefined) =>
+  byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
+
+/**
+ * The same JSON text without white space between tokens (RFC 8259, section 2): what a resource looks like as
+ * one NDJSON line. Strings and numbers keep every byte. The input must be valid JSON; it is not checked here.
+ */
+export function compactJson(source: Buffer): Buffer {
+  const target = Buffer.allocUnsafe(source.length);
+  let length = 0;
+  let index = 0;
+  while (index < source.length) {
+    const byte = source[index];
+    if (byte === QUOTE) {
+      const end = endOfString(source, index);
+      length += source.copy(target, length, index, end);
+      index = end;
+    } else {
+      if (!isWhitespace(byte)) target[length++] = byte ?? 0;
+      index += 1;
+    }
+  }
+  return Buffer.from(target.subarray(0, length));
+}
+
+/** Puts white space between the tokens of a compact text; tokens keep every byte. */
+export function styledJson(compact: Buffer, style: JsonStyle): Buffer {
+  if (style === 'compact') return compact;
+  const odd = style === 'odd';
+  const newline = odd ? '\r\n' : '\n';
+  const indent = odd ? '\t' : '  ';
+  const colon = odd ? ' :\t ' : ' : ';
+  const comma = odd ? ' ,' : ',';
+  // latin1 keeps one character a byte, so that slices of the text are slices of the bytes.
+  const text = compact.toString('latin1');
+  const pieces: string[] = odd ? ['\n \t'] : [];
+  let depth = 0;
+  let plainFrom = 0;
+  let index = 0;
+  const flush = (upTo: number) => {
+    if (upTo > plainFrom) pieces.push(text.slice(plainFrom, upTo));
+  };
+  while (index < text.length) {
+    const char = text[index];
+    if (char === '"') {
+      index = endOfString(compact, index);
+      continue;
+    }
+    if (char === '{' || char === '[') {
+      flush(index);
+      const closing = text[index + 1];
+      if (closing === '}' || closing === ']') {
+        pieces.push(odd ? `${char} ${closing}` : `${char}${closing}`);
+        index += 1;
+      } else {
+        depth += 1;
+        pieces.push(char, newline, indent.repeat(depth));
+      }
+      plainFrom = index + 1;
+    } else if (char === '}' || char === ']') {
+      flush(index);
+      depth -= 1;
+      pieces.push(newline, indent.repeat(depth), char);
+      plainFrom = index + 1;
+    } else if (char === ',') {
+      flush(index);
+      pieces.push(comma, newline, indent.repeat(depth));
+      plainFrom = index + 1;
+    } else if (char === ':') {
+      flush(index);
+      pieces.push(colon);
+      plainFrom = index + 1;
+    }
+    index += 1;
+  }
+  flush(text.length);
+  pieces.push(newline);
+  return Buffer.from(pieces.join(''), 'latin1');
+}

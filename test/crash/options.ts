@@ -1,0 +1,11 @@
+/** What `npm run crash` sets; without it the suite is sized for CI. */
+const given = JSON.parse(process.env.CRASH_OPTIONS ?? '{}') as {
+  readonly kills?: number;
+  readonly seed?: number;
+};
+
+/** Whether every operation is tried in every way. */
+export const isThorough = process.env.CRASH_OPTIONS !== undefined;
+/** Random kills, all in all; `npm run crash -- --kills 1000` is the long form. */
+export const KILLS = given.kills ?? 25;
+export const SEED = given.seed ?? 1;

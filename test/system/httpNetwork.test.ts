@@ -1,0 +1,114 @@
+import type { Socket } from 'node:net';
+import { generate } from 'selfsigned';
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { RoundsError } from '../../src/errors.ts';
+import { createHttp, type Http, type HttpOptions } from '../../src/system/http.ts';
+import { startConnectProxy } from '../support/connectProxy.ts';
+import { startServer } from '../support/httpServer.ts';
+import { rejection } from '../support/rejection.ts';
+
+/** A hospital's own authority, and a server's certificate by it. */
+let ca: { readonly private: string; readonly cert: string };
+let server: { readonly key: string; readonly cert: string };
+
+beforeAll(async () => {
+  ca = await generate([{ name: 'commonName', value: 'Test authority' }], {
+    algorithm: 'sha256',
+    extensions: [
+      { name: 'basicConstraints', cA: true, critical: true },
+      { name: 'keyUsage', keyCertSign: true, cRLSign: true, critical: true },
+    ],
+  });
+  const issued = await generate([{ name: 'commonName', value: '127.0.0.1' }], {
+    algorithm: 'sha256',
+    ca: { key: ca.private, cert: ca.cert },
+    extensions: [{ name: 'subjectAltName', altNames: [{ type: 7, ip: '127.0.0.1' }] }],
+  });
+  server = { key: issued.private, cert: issued.cert };
+});
+
+function open(options: HttpOptions = {}): Http {
+  const http = createHttp(options);
+  onTestFinished(() => http.close());
+  return http;
+}
+
+function setEnvironment(name: string, value: string): void {
+  const before = process.env[name];
+  process.env[name] = value;
+  onTestFinished(() => {
+    if (before === undefined) delete process.env[name];
+    else process.env[name] = before;
+  });
+}
+
+const startTls = () => startServer((response) => void response.end('over TLS'), server);
+
+describe('TLS', () => {
+  it('trusts a private authority that is given, beside the public ones', async () => {
+    const { origin } = await startTls();
+    const answer = await open({ caPem: ca.cert }).request({ method: 'GET', url: origin });
+    expect(answer.body.toString()).toBe('over TLS');
+  });
+
+  it('trusts nobody else', async () => {
+    const { origin, requests } = await startTls();
+    const refusal = await rejection(open().request({ method: 'GET', url: origin }));
+    expect(refusal).toMatchObject({ code: 'TLS_UNTRUSTED', failure: 'config' });
+    expect(requests).toEqual([]);
+  });
+
+  it('trusts a certificate for the host that it names, and no other', async () => {
+    const { port } = await startTls();
+    const request = open({ caPem: ca.cert }).request({ method: 'GET', url: `https://localhost:${port}/` });
+    expect((await rejection(request)).code).toBe('TLS_UNTRUSTED');
+  });
+});
+
+describe('a proxy', () => {
+  it('is asked to connect, and the server’s certificate is checked through it', async () => {
+    const { origin, port } = await startTls();
+    const proxy = await startConnectProxy();
+    const answer = await open({ proxy: proxy.url, caPem: ca.cert }).request({ method: 'GET', url: origin });
+    expect(answer.body.toString()).toBe('over TLS');
+    expect(proxy.targets).toEqual([`127.0.0.1:${port}`]);
+    const untrusting = open({ proxy: proxy.url }).request({ method: 'GET', url: origin });
+    expect((await rejection(untrusting)).code).toBe('TLS_UNTRUSTED');
+  });
+
+  it('is taken from HTTPS_PROXY, but not for hosts in NO_PROXY', async () => {
+    const { origin, port } = await startTls();
+    const proxy = await startConnectProxy();
+    setEnvironment('HTTPS_PROXY', proxy.url);
+    setEnvironment('NO_PROXY', '');
+    await open({ caPem: ca.cert }).request({ method: 'GET', url: origin });
+    expect(proxy.targets).toEqual([`127.0.0.1:${port}`]);
+    setEnvironment('NO_PROXY', '127.0.0.1');
+    await open({ caPem: ca.cert }).request({ method: 'GET', url: origin });
+    expect(proxy.targets).toHaveLength(1);
+  });
+
+  it.each([
+    ['refuses', (client: Socket) => void client.end('HTTP/1.1 407 Proxy Authentication Required\r\n\r\n')],
+    ['hangs up', (client: Socket) => void client.destroy()],
+    ['ends the connection', (client: Socket) => void client.end()],
+  ])('that %s is a passing trouble, and asked once', async (_, refusal) => {
+    const { origin } = await startTls();
+    const proxy = await startConnectProxy(refusal);
+    const request = open({ proxy: proxy.url }).request({ method: 'GET', url: origin });
+    expect(await rejection(request)).toMatchObject({ code: 'NETWORK', failure: 'transient' });
+    expect(proxy.targets).toHaveLength(1);
+  });
+
+  it('that never answers holds up neither a time-out nor an abort', async () => {
+    const { origin } = await startTls();
+    const proxy = await startConnectProxy(() => undefined);
+    const http = open({ proxy: proxy.url });
+    const timed = http.request({ method: 'GET', url: origin, timeoutMs: 100 });
+    expect((await rejection(timed)).code).toBe('TIMEOUT');
+    const controller = new AbortController();
+    const aborted = http.request({ method: 'GET', url: origin, signal: controller.signal });
+    controller.abort(new RoundsError('INTERRUPTED', 'stop'));
+    expect((await rejection(aborted)).code).toBe('INTERRUPTED');
+  });
+});
