@@ -1,4 +1,5 @@
-// Adds up what vitest's JSON reports in a folder say, one for each run, and prints `N passed, N failed`.
+// Adds up what vitest's JSON reports in a folder say, one for each run: names what failed, and ends with
+// `N passed, N failed`. The end of the output is often all that is kept of it.
 // Usage: node .ci/tally.mjs FOLDER FAILED_STEPS
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -19,9 +20,25 @@ for (const name of readdirSync(folder).sort()) {
   passed += report.numPassedTests;
   failed += failures === 0 && !report.success ? 1 : failures;
   const skipped = report.numPendingTests + report.numTodoTests;
+  for (const file of report.testResults) {
+    const failedTests = file.assertionResults.filter((one) => one.status === 'failed');
+    if (file.status === 'failed' && failedTests.length === 0) tellFailure(file.name, '', file.message);
+    for (const one of failedTests) tellFailure(file.name, one.fullName, one.failureMessages.join('\n'));
+  }
   process.stdout.write(
     `${path.basename(name, '.json').padEnd(10)} ${report.numPassedTests} passed, ${failures} failed, ${skipped} skipped\n`,
   );
+}
+
+/** The first lines of a failure, without the colours. */
+function tellFailure(file, test, message = '') {
+  // eslint-disable-next-line no-control-regex
+  const plain = message
+    .replaceAll(/\u001b\[[0-9;]*m/g, '')
+    .split('\n')
+    .slice(0, 12)
+    .join('\n    ');
+  process.stdout.write(`FAILED ${path.relative('test', file)}: ${test}\n    ${plain}\n`);
 }
 
 process.stdout.write(`${passed} passed, ${failed} failed\n`);
