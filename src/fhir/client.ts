@@ -1,5 +1,6 @@
 import { asRoundsError, RoundsError, type ErrorCode } from '../errors.ts';
 import { readCapability, type Capability } from './capability.ts';
+import type { HttpCost } from '../run/tally.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Http, HttpRequest, HttpResponse } from '../system/http.ts';
 import { backoffMs, parseRateLimit } from '../system/retry.ts';
@@ -51,9 +52,10 @@ export class FhirClient {
     this.#options = options;
   }
 
-  /** Requests sent and how many of them were repetitions. */
-  get cost(): { readonly requests: number; readonly retries: number; readonly waitedMs: number } {
-    return { requests: this.#requests, retries: this.#retries, waitedMs: this.#options.gate.waitedMs };
+  /** Requests sent, how many of them were repetitions, and how long they had to wait. */
+  get cost(): HttpCost {
+    const { waitedMs, waits } = this.#options.gate;
+    return { requests: this.#requests, retries: this.#retries, waitedMs, ...waits };
   }
 
   /** The first page of a search. By POST, the parameters stay out of URLs and so out of every proxy's log. */

@@ -36,6 +36,7 @@ export class ServerGate {
   #outage: Promise<void> | undefined;
   #stopped: RoundsError | undefined;
   #waitedMs = 0;
+  readonly #waits = { pauses: 0, pausedMs: 0, outages: 0, awayMs: 0 };
 
   constructor(options: ServerGateOptions) {
     this.#options = options;
@@ -44,6 +45,16 @@ export class ServerGate {
   /** Time that requests were held here, all workers together, in ms. */
   get waitedMs(): number {
     return this.#waitedMs;
+  }
+
+  /** Pauses that the server asked for, and times that it was away, each with how long (ms, on the wall's clock). */
+  get waits(): {
+    readonly pauses: number;
+    readonly pausedMs: number;
+    readonly outages: number;
+    readonly awayMs: number;
+  } {
+    return this.#waits;
   }
 
   /** Resolves when a request may be sent. Throws the reason of a stop: SERVER_AWAY once an outage outlived its limit. */
@@ -89,8 +100,12 @@ export class ServerGate {
 
   /** Holds every request for `ms`: the server's own word. */
   pauseFor(ms: number): void {
-    const until = this.#options.clock.monotonicMs() + ms;
+    const now = this.#options.clock.monotonicMs();
+    const until = now + ms;
     if (ms <= 0 || until <= this.#pausedUntil) return;
+    // Asked for again while it lasts, a pause only grows.
+    if (this.#pausedUntil <= now) this.#waits.pauses++;
+    this.#waits.pausedMs += until - Math.max(now, this.#pausedUntil);
     this.#pausedUntil = until;
     this.#options.emit({ event: 'server.paused', ms, reason: 'asked' });
     this.#options.log.info('server.paused', { ms: Math.round(ms) });
@@ -121,8 +136,18 @@ export class ServerGate {
   }
 
   async #waitUntilBack(): Promise<void> {
-    const { clock, log, emit, random, signal, maxOutageMs, probe } = this.#options;
+    const { clock } = this.#options;
     const from = clock.monotonicMs();
+    this.#waits.outages++;
+    try {
+      await this.#probeUntilBack(from);
+    } finally {
+      this.#waits.awayMs += clock.monotonicMs() - from;
+    }
+  }
+
+  async #probeUntilBack(from: number): Promise<void> {
+    const { clock, log, emit, random, signal, maxOutageMs, probe } = this.#options;
     log.warn('server.away', { failures: this.#failuresInARow });
     emit({ event: 'server.paused', ms: 0, reason: 'away' });
     for (let tries = 0; !(await probe(signal)); tries++) {

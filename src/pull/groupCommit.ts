@@ -3,7 +3,16 @@ import type { RecordName } from '../fhir/references.ts';
 import type { NdjsonWriter } from '../ndjson/writer.ts';
 import type { Ledger } from '../run/ledger.ts';
 import type { ChainPosition, RunRow, SharedRow, SharedState } from '../run/ledgerRows.ts';
-import { emptyCommit, OUTCOMES, type Cause, type Commit, type Outcome, type RunTally } from '../run/tally.ts';
+import {
+  emptyCommit,
+  OUTCOMES,
+  wholeCost,
+  type Cause,
+  type Commit,
+  type HttpCost,
+  type Outcome,
+  type RunTally,
+} from '../run/tally.ts';
 import type { Clock } from '../system/clock.ts';
 import type { KeptResource, KeptResources } from './keptResources.ts';
 
@@ -42,7 +51,7 @@ export interface GroupCommitOptions {
   /** typeNo of a type reached by reference. */
   readonly referencedTypeNo: (resourceType: string) => number | undefined;
   /** Running totals of requests, retries and waiting. */
-  readonly cost: () => { readonly requests: number; readonly retries: number; readonly waitedMs: number };
+  readonly cost: () => HttpCost;
   readonly committed: () => void;
 }
 
@@ -64,11 +73,13 @@ export class GroupCommit {
   #position: ChainPosition;
   #group: Finished[] = [];
   #groupBytes = 0;
+  /** By type, how long what is in the group took. */
+  #worked = new Map<number, number>();
   #timer: AbortController | undefined;
   /** Commits run one after the other; a failed one fails all that follow. */
   #running: Promise<void> = Promise.resolve();
   #known = new Map<string, SharedRow>();
-  #costBefore = { requests: 0, retries: 0, waitedMs: 0 };
+  #costBefore: HttpCost = { requests: 0, retries: 0, waitedMs: 0 };
   /** Why a commit begun by the timer failed: the next submit throws it. */
   #failure: { readonly error: unknown } | undefined;
 
@@ -77,10 +88,16 @@ export class GroupCommit {
     this.#position = options.position;
   }
 
-  /** Takes a finished search. Resolves when there is room for the next, not when this one is durable. */
-  async submit(finished: Finished): Promise<void> {
+  /**
+   * Takes a finished search, and how long it took. Resolves when there is room for the next, not when this one is
+   * durable.
+   */
+  async submit(finished: Finished, workedMs = 0): Promise<void> {
     if (this.#failure) throw this.#failure.error;
     this.#group.push(finished);
+    const { tally } = this.#options;
+    const typeNo = finished.kind === 'search' ? tally.typeNoOf(finished.searchNo) : finished.typeNo;
+    this.#worked.set(typeNo, (this.#worked.get(typeNo) ?? 0) + workedMs);
     this.#groupBytes += finished.kind === 'search' ? finished.kept.bytes : (finished.bytes?.length ?? 0);
     if (this.#groupBytes >= GROUP_BYTES) await this.#close();
     else this.#startTimer();
@@ -116,13 +133,15 @@ export class GroupCommit {
     this.#timer?.abort();
     this.#timer = undefined;
     const group = this.#group;
+    const worked = [...this.#worked].map(([typeNo, ms]) => [typeNo, Math.round(ms)] as const);
     this.#group = [];
     this.#groupBytes = 0;
-    this.#running = this.#running.then(() => (group.length === 0 ? undefined : this.#commit(group)));
+    this.#worked = new Map();
+    this.#running = this.#running.then(() => (group.length === 0 ? undefined : this.#commit(group, worked)));
     await this.#running;
   }
 
-  async #commit(group: readonly Finished[]): Promise<void> {
+  async #commit(group: readonly Finished[], worked: NonNullable<Commit['worked']>): Promise<void> {
     const { writer } = this.#options;
     const draft = new Draft((resourceType, resourceId) => this.#sharedRow(resourceType, resourceId));
     for (const finished of group) {
@@ -132,7 +151,7 @@ export class GroupCommit {
       draft.count(finished);
     }
     const files = await writer.sync();
-    this.#record({ ...this.#blankCommit(), ...draft.commit(), files }, draft.rows);
+    this.#record({ ...this.#blankCommit(), ...draft.commit(), files, worked }, draft.rows);
     for (const finished of group) if (finished.kind === 'search') await finished.kept.clear();
     this.#options.committed();
   }
@@ -211,14 +230,21 @@ export class GroupCommit {
     this.#costBefore = cost;
     return {
       ...emptyCommit(this.#options.tally.sharedRows),
-      http: {
-        requests: cost.requests - before.requests,
-        retries: cost.retries - before.retries,
-        waitedMs: Math.round(cost.waitedMs) - Math.round(before.waitedMs),
-      },
+      http: costSince(before, cost),
     };
   }
 }
+
+/** What was spent since, in whole ms; what is 0 and may be left out is. */
+function costSince(before: HttpCost, now: HttpCost): HttpCost {
+  const [from, to] = [wholeCost(before), wholeCost(now)];
+  const keys = Object.keys(to) as (keyof HttpCost)[];
+  const spent = keys.map((key) => [key, Math.round(to[key]) - Math.round(from[key])] as const);
+  const kept = spent.filter(([key, amount]) => amount !== 0 || !OPTIONAL_COST.has(key));
+  return { requests: 0, retries: 0, waitedMs: 0, ...Object.fromEntries(kept) };
+}
+
+const OPTIONAL_COST: ReadonlySet<keyof HttpCost> = new Set(['pauses', 'pausedMs', 'outages', 'awayMs']);
 
 interface DraftedRow {
   readonly row: SharedRow;

@@ -7,6 +7,7 @@ import type { Ledger } from '../run/ledger.ts';
 import type { RunRow } from '../run/ledgerRows.ts';
 import type { PullPlan, ReferencedType } from '../run/plan.ts';
 import type { Cause } from '../run/tally.ts';
+import type { Clock } from '../system/clock.ts';
 import { causeOf, isFinalAnswer, isServersDoing } from './crawl.ts';
 import type { FinishedReference, GroupCommit } from './groupCommit.ts';
 import { forEachConcurrent } from './pool.ts';
@@ -21,6 +22,7 @@ export interface ReferencePullOptions {
   readonly concurrency: number;
   readonly signal: AbortSignal;
   readonly isReferenced: (resourceType: string) => boolean;
+  readonly clock: Clock;
   readonly emit: Emit;
   /** Shared by all passes of a run: once Epic's daily quota is used up, no more documents are asked for. */
   readonly quota: DocumentQuota;
@@ -47,7 +49,7 @@ export async function pullReferences(options: ReferencePullOptions): Promise<voi
 }
 
 async function pullType(type: ReferencedType, options: ReferencePullOptions): Promise<boolean> {
-  const { concurrency, signal, groupCommit } = options;
+  const { concurrency, signal, groupCommit, clock } = options;
   let found = false;
   const groupSize = type.byIdSearch ? IDS_A_SEARCH : 1;
   const groups = async function* (): AsyncGenerator<readonly string[]> {
@@ -60,9 +62,12 @@ async function pullType(type: ReferencedType, options: ReferencePullOptions): Pr
     }
   };
   await forEachConcurrent(groups(), concurrency, signal, async (ids) => {
-    for (const finished of await fetchGroup(type, ids, options)) {
+    const from = clock.monotonicMs();
+    const group = await fetchGroup(type, ids, options);
+    const share = (clock.monotonicMs() - from) / group.length;
+    for (const finished of group) {
       tellTrouble(options.emit, type.resourceType, finished.outcome, finished.cause);
-      await groupCommit.submit(finished);
+      await groupCommit.submit(finished, share);
     }
   });
   await groupCommit.drain();

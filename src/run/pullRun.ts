@@ -100,7 +100,7 @@ async function pullPass(
   spoolFolder: string,
   quota: DocumentQuota,
 ): Promise<void> {
-  const { snapshot, client, fhirBase, concurrency, signal, emit, ledger, run } = options;
+  const { snapshot, client, fhirBase, concurrency, signal, emit, ledger, run, clock } = options;
   const { plan } = snapshot.settings;
   const isReferenced = (resourceType: string): boolean => referencedTypeNo(plan, resourceType) !== undefined;
   const crawl = {
@@ -113,9 +113,10 @@ async function pullPass(
   };
   emit({ event: 'run.phase', phase: 'searches' });
   await forEachConcurrent(searchesLeft(options, tally), concurrency, signal, async (search) => {
+    const from = clock.monotonicMs();
     const finished = await pullSearch(search, crawl);
     tellTrouble(emit, search.type.resourceType, finished.outcome, finished.cause);
-    await groupCommit.submit(finished);
+    await groupCommit.submit(finished, clock.monotonicMs() - from);
   });
   emit({ event: 'run.phase', phase: 'references' });
   await pullReferences({
@@ -128,6 +129,7 @@ async function pullPass(
     concurrency,
     signal,
     isReferenced,
+    clock,
     emit,
     quota,
   });

@@ -49,11 +49,34 @@ export interface Commit {
   /** Warnings the server gave, by Epic code. */
   readonly warnings: Readonly<Record<string, number>>;
   /** Cost since the commit before. */
-  readonly http: { readonly requests: number; readonly retries: number; readonly waitedMs: number };
+  readonly http: HttpCost;
+  /** Time that searches and fetches took since the commit before, waiting included: [typeNo, ms]. */
+  readonly worked?: readonly (readonly [typeNo: number, ms: number])[];
   /** Rows of the shared table after this commit: a lost row shows. */
   readonly sharedRows: number;
   /** Set on a commit that begins another pass: what had failed so far counts as not done again. */
   readonly retry?: true;
+}
+
+/** What the server took. The keys that may be left out are 0 then, as in commits of earlier versions. */
+export interface HttpCost {
+  readonly requests: number;
+  readonly retries: number;
+  /** Time that requests were held back, all workers together, in ms. */
+  readonly waitedMs: number;
+  /** How often the server asked for a pause, and how long it lasted on the wall's clock. */
+  readonly pauses?: number;
+  readonly pausedMs?: number;
+  /** How often the server was away, and how long. */
+  readonly outages?: number;
+  readonly awayMs?: number;
+}
+
+const NO_COST = { requests: 0, retries: 0, waitedMs: 0, pauses: 0, pausedMs: 0, outages: 0, awayMs: 0 };
+
+/** Every key of a cost, those that may be left out as 0. */
+export function wholeCost(cost: HttpCost): Required<HttpCost> {
+  return { ...NO_COST, ...cost };
 }
 
 export function emptyCommit(sharedRows: number): Commit {
@@ -90,8 +113,9 @@ export class RunTally {
   readonly #byType: { planned: number; counts: number[] }[];
   readonly #causes = new Map<string, CauseTally>();
   duplicates = { same: 0, differing: 0 };
-  http = { requests: 0, retries: 0, waitedMs: 0 };
+  http = { ...NO_COST };
   sharedRows = 0;
+  readonly #workedMs: number[];
 
   /**
    * @param patients rows of the roster's snapshot
@@ -101,6 +125,7 @@ export class RunTally {
   constructor(patients: number, searchTypes: number, referenceTypes: number) {
     this.#typeCount = searchTypes;
     this.#outcomes = new Uint8Array(patients * searchTypes);
+    this.#workedMs = Array.from({ length: searchTypes + referenceTypes }, () => 0);
     this.#byType = Array.from({ length: searchTypes + referenceTypes }, (_, typeNo) => ({
       planned: typeNo < searchTypes ? patients : 0,
       counts: OUTCOMES.map(() => 0),
@@ -121,9 +146,9 @@ export class RunTally {
     for (const [code, count] of Object.entries(commit.warnings)) {
       this.warnings.set(code, (this.warnings.get(code) ?? 0) + count);
     }
-    this.http.requests += commit.http.requests;
-    this.http.retries += commit.http.retries;
-    this.http.waitedMs += commit.http.waitedMs;
+    const cost = wholeCost(commit.http);
+    for (const key of Object.keys(NO_COST) as (keyof HttpCost)[]) this.http[key] += cost[key];
+    for (const [typeNo, ms] of commit.worked ?? []) this.#workedMs[typeNo] = this.workedMsOf(typeNo) + ms;
     this.sharedRows = commit.sharedRows;
   }
 
@@ -131,7 +156,7 @@ export class RunTally {
     const before = this.#outcomes[searchNo];
     if (before === undefined) throw new RangeError(`search ${searchNo} is not of this run`);
     if (before !== NOT_DONE) throw new RangeError(`search ${searchNo} was committed twice`);
-    const typeNo = searchNo % this.#typeCount;
+    const typeNo = this.typeNoOf(searchNo);
     this.#outcomes[searchNo] = outcome + 1;
     this.#count(typeNo, outcome, 1);
     if (cause) this.#addCause(typeNo, outcome, cause);
@@ -143,6 +168,11 @@ export class RunTally {
     }
     for (const type of this.#byType) type.counts[FAILED] = 0;
     for (const [key, cause] of this.#causes) if (cause.outcome === 'failed') this.#causes.delete(key);
+  }
+
+  /** Which type a search is of. */
+  typeNoOf(searchNo: number): number {
+    return searchNo % this.#typeCount;
   }
 
   isDone(searchNo: number): boolean {
@@ -157,6 +187,13 @@ export class RunTally {
   countsOf(typeNo: number): SearchCounts {
     const { planned, counts } = this.#type(typeNo);
     return { planned, ok: counts[0]!, empty: counts[1]!, gap: counts[2]!, failed: counts[3]! };
+  }
+
+  /** How long the searches of a type took, all workers together, waiting included. */
+  workedMsOf(typeNo: number): number {
+    const ms = this.#workedMs[typeNo];
+    if (ms === undefined) throw new RangeError(`type ${typeNo} is not of this run`);
+    return ms;
   }
 
   get totals(): SearchCounts {

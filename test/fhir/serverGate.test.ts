@@ -76,6 +76,10 @@ describe('a pause that the server asked for', () => {
     await clock.advance(10_000);
     expect(ends.toSorted()).toEqual(['a at 7000', 'b at 7000']);
     expect(events.map((event) => 'ms' in event && event.ms)).toEqual([2_000, 5_000, 6_000]);
+    // Asked for again while it lasted: one pause, of 7 s.
+    expect(gate.waits).toMatchObject({ pauses: 1, pausedMs: 7_000 });
+    gate.pauseFor(500);
+    expect(gate.waits).toEqual({ pauses: 2, pausedMs: 7_500, outages: 0, awayMs: 0 });
   });
 
   it('holds those too who were waiting for their turn', async () => {
@@ -121,6 +125,8 @@ describe('a server that goes away', () => {
     expect(probes()).toBe(probed + 1);
     expect(ends).toHaveLength(2);
     expect(events.map(({ event }) => event)).toEqual(['server.paused', 'server.back']);
+    expect(gate.waits).toMatchObject({ pauses: 0, outages: 1 });
+    expect(gate.waits.awayMs).toBeGreaterThan(2 * MINUTE);
     enter('c');
     await settle();
     expect(ends).toHaveLength(3);

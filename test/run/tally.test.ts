@@ -114,7 +114,11 @@ describe('RunTally', () => {
         ],
         warnings: { '4119': 1, '59109': 1 },
         duplicates: [1, 2],
-        http: { requests: 2, retries: 0, waitedMs: 1 },
+        http: { requests: 2, retries: 0, waitedMs: 1, pauses: 1, pausedMs: 900, outages: 2, awayMs: 70_000 },
+        worked: [
+          [0, 12],
+          [1, 30],
+        ],
         sharedRows: 6,
       }),
     ]);
@@ -124,7 +128,11 @@ describe('RunTally', () => {
     ]);
     expect(Object.fromEntries(tally.warnings)).toEqual({ '4119': 3, '59109': 1 });
     expect(tally.duplicates).toEqual({ same: 2, differing: 2 });
-    expect(tally.http).toEqual({ requests: 5, retries: 1, waitedMs: 6 });
+    expect(tally.http).toEqual({
+      ...{ requests: 5, retries: 1, waitedMs: 6 },
+      ...{ pauses: 1, pausedMs: 900, outages: 2, awayMs: 70_000 },
+    });
+    expect([0, 1].map((typeNo) => tally.workedMsOf(typeNo))).toEqual([12, 30]);
     expect(tally.sharedRows).toBe(6);
   });
 
