@@ -57,9 +57,10 @@ const LAYERS = [
   { part: 'commands/', imports: ['COMMANDS'] },
   { part: 'daemon.ts', imports: ['COMMANDS'] },
   {
-    part: 'cli.ts',
+    part: 'cli/',
     imports: ['errors.ts', 'system/', 'commands/', 'commands/demo.ts', 'commands/sandbox.ts', 'daemon.ts'],
   },
+  { part: 'cli.ts', imports: ['errors.ts', 'commands/', 'cli/'] },
   { part: 'index.ts', imports: ['COMMANDS', 'sandbox/', 'daemon.ts'] },
 ];
 

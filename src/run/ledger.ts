@@ -196,6 +196,14 @@ export class Ledger {
     return (rows as StoredRun[]).map(asRunRow);
   }
 
+  /** The newest run of a job that was complete. */
+  lastComplete(jobName: string): RunRow | undefined {
+    const row = this.#session
+      .prepare(`SELECT * FROM runs WHERE job = ? AND status = 'complete' ORDER BY run_no DESC LIMIT 1`)
+      .get(jobName);
+    return row === undefined ? undefined : asRunRow(row as StoredRun);
+  }
+
   /** The newest run of a job that was published. */
   lastPublished(jobName: string): RunRow | undefined {
     const row = this.#session

@@ -17,6 +17,28 @@ export function nextRunAt(expression: string, timezone: string): number | undefi
   }
 }
 
+const MINUTE_MS = 60_000;
+
+/** The first slot after `afterMs` and not after `untilMs`, to the minute; undefined when there is none. */
+export function firstSlotAfter(
+  expression: string,
+  timezone: string,
+  afterMs: number,
+  untilMs: number,
+): number | undefined {
+  const fields = expression.trim().split(/\s+/);
+  // Seconds do not matter to who asks whether a run is overdue.
+  const task = createTask(fields.slice(-5).join(' '), () => undefined, { timezone });
+  try {
+    for (let at = (Math.floor(afterMs / MINUTE_MS) + 1) * MINUTE_MS; at <= untilMs; at += MINUTE_MS) {
+      if (task.match(new Date(at))) return at;
+    }
+    return undefined;
+  } finally {
+    void task.destroy();
+  }
+}
+
 /** Calls `due` at each slot until closed. A slot that comes while `due` is still busy is passed over. */
 export function startSchedule(
   expression: string,

@@ -46,7 +46,7 @@ export interface StatusAnswer {
 
 export async function statusOf(site: Site): Promise<{ readonly code: number | undefined } & StatusAnswer> {
   const { code, stdout, stderr } = await site.run(['status', '--json']);
-  if (!stdout.startsWith('{"jobs"')) throw new Error(stdout + stderr);
+  if (!stdout.startsWith('{"verdict"')) throw new Error(stdout + stderr);
   return { code, ...(JSON.parse(stdout) as StatusAnswer) };
 }
 

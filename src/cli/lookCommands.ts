@@ -1,0 +1,58 @@
+import type { CommandSpec } from './commandSpec.ts';
+
+/** Commands that look and change nothing. */
+export const LOOK_COMMANDS: readonly CommandSpec[] = [
+  {
+    name: 'check',
+    text: 'configuration, CSVs, key, token, server, mail: each ok or what to do',
+    examples: ['check', 'check --offline', 'check --settings'],
+    options: [
+      { flags: '--offline', text: 'make no connection' },
+      { flags: '--settings', text: 'print every setting and where it comes from, secrets left out' },
+    ],
+    run: async (given, context) =>
+      (await import('../commands/check.ts')).checkCommand(
+        { offline: given.flag('offline'), settings: given.flag('settings') },
+        context,
+      ),
+  },
+  {
+    name: 'status',
+    text: 'health of the whole and of each job; exits 0 healthy, 1 warning, 2 critical',
+    examples: ['status', 'status --json'],
+    run: async (_, context) => {
+      const { systemClock } = await import('../system/clock.ts');
+      return (await import('../commands/status.ts')).statusCommand(context, systemClock);
+    },
+  },
+  {
+    name: 'runs',
+    args: [{ name: 'job', optional: true, kind: 'job' }],
+    text: 'the history, newest first',
+    examples: ['runs', 'runs nightly --limit 5'],
+    options: [{ flags: '--limit <n>', text: 'at most so many', number: true, default: 20 }],
+    run: async (given, context) =>
+      (await import('../commands/history.ts')).runsCommand(given.args[0], given.numberOf('limit'), context),
+  },
+  {
+    name: 'show',
+    args: [{ name: 'run', kind: 'run' }],
+    text: 'one run: counts, gaps and failures by cause',
+    examples: ['show 20261122T020000Z-3f2a'],
+    run: async (given, context) =>
+      (await import('../commands/history.ts')).showCommand(given.args[0]!, context),
+  },
+  {
+    name: 'verify',
+    args: [{ name: 'dir', optional: true, kind: 'folder' }],
+    text: 'hold a published folder against its manifest, or the audit file against itself and all that know it',
+    examples: ['verify exports/default/current', 'verify --audit'],
+    options: [{ flags: '--audit', text: 'the audit file: the INI’s, or that of the state folder DIR' }],
+    run: async (given, context) => {
+      const { verifyAuditCommand, verifyCommand } = await import('../commands/verify.ts');
+      return given.flag('audit')
+        ? verifyAuditCommand(given.args[0], context)
+        : verifyCommand(given.args[0], context);
+    },
+  },
+];

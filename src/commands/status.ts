@@ -1,0 +1,190 @@
+import type { Config, JobConfig } from '../config/schema.ts';
+import { age, byteSize, countOf } from '../report/format.ts';
+import { howFar } from '../run/howFar.ts';
+import { openLedgerForReading, type Ledger } from '../run/ledger.ts';
+import type { LockHolder } from '../run/ledgerRows.ts';
+import { isLockHeld } from '../run/lock.ts';
+import { firstSlotAfter, nextRunAt } from '../schedule/cronSchedule.ts';
+import { isoInstant, type Clock } from '../system/clock.ts';
+import { freeBytes } from '../system/files.ts';
+import { loadCommandConfig, type CommandContext } from './context.ts';
+import { healthOf, weighs, wholeVerdict, type JobHealth, type Verdict } from './jobHealth.ts';
+
+/** `status` alone exits as monitoring plugins do. */
+const HEALTH = { healthy: 0, warning: 1, critical: 2 } as const;
+/** A slot is missed when nothing began for so long: another job's end, or a daemon's start, takes a while. */
+const SLOT_GRACE_MS = 5 * 60_000;
+
+interface JobStatus extends JobHealth {
+  readonly job: string;
+  readonly lastRun: string | undefined;
+  readonly nextRun: string | undefined;
+  readonly holder: LockHolder | undefined;
+  readonly progress: { readonly done: number; readonly planned: number } | undefined;
+  /** What befell the ledger or the disk since the last complete run, and room that runs out. */
+  readonly warnings: readonly string[];
+}
+
+interface Status {
+  readonly verdict: Verdict;
+  readonly why: string;
+  readonly next: string | undefined;
+  readonly jobs: readonly JobStatus[];
+  readonly outbox: { readonly mails: number; readonly held: number; readonly lastCode: string | undefined };
+  readonly disk: {
+    readonly folder: string;
+    readonly freeBytes: number;
+    readonly runsLeft: number | undefined;
+  };
+}
+
+/**
+ * `status`: one verdict for the whole and one for each job, with why and what to do. Reads the ledger and asks the
+ * locks; loads no HTTP, mail, log or JOSE library, so that a monitor may call it each minute.
+ */
+export async function statusCommand(context: CommandContext, clock: Clock): Promise<number> {
+  const config = await loadCommandConfig(context, false);
+  const ledger = openLedgerForReading(config.jobs[0]!.settings.paths.state_folder);
+  try {
+    const status = await statusOf(config, ledger, clock);
+    if (context.json) context.print(JSON.stringify(status));
+    else for (const line of linesOf(status, config, clock.now())) context.print(line);
+    return exitCodeOf(status);
+  } finally {
+    ledger?.close();
+  }
+}
+
+async function statusOf(config: Config, ledger: Ledger | undefined, clock: Clock): Promise<Status> {
+  const jobs: JobStatus[] = [];
+  for (const job of config.jobs) jobs.push(await jobStatus(job, ledger, clock));
+  const disk = await diskOf(config, ledger);
+  const verdict = wholeVerdict(jobs.map((job) => job.verdict));
+  const weighing = jobs.filter((job) => weighs(job.verdict, verdict));
+  const [first] = weighing;
+  const others = weighing.length > 1 ? ` And ${countOf(weighing.length - 1, 'job')} more like it.` : '';
+  return {
+    verdict,
+    why: jobs.length === 1 ? first!.why : `${first!.job}: ${first!.why}${others}`,
+    next: first!.next,
+    jobs,
+    outbox: ledger?.outbox.waiting() ?? { mails: 0, held: 0, lastCode: undefined },
+    disk,
+  };
+}
+
+function exitCodeOf({ verdict, jobs, outbox }: Status): number {
+  if (verdict === 'failed') return HEALTH.critical;
+  const isFine =
+    (verdict === 'healthy' || verdict === 'running') &&
+    jobs.every(({ warnings }) => warnings.length === 0) &&
+    outbox.held === 0;
+  return isFine ? HEALTH.healthy : HEALTH.warning;
+}
+
+async function jobStatus(job: JobConfig, ledger: Ledger | undefined, clock: Clock): Promise<JobStatus> {
+  const { jobName, settings } = job;
+  const { schedule, paths, epic_settings: epic } = settings;
+  const lockName = `job ${jobName}`;
+  const [last] = ledger?.runs({ jobName, limit: 1 }) ?? [];
+  const isRunning = isLockHeld(paths.state_folder, lockName);
+  const holder = isRunning ? ledger?.holders.find(lockName) : undefined;
+  const counts =
+    ledger && last?.state === 'open' ? await howFar(ledger, paths.state_folder, last) : undefined;
+  const facts = {
+    jobName,
+    nowMs: clock.now(),
+    last,
+    lastComplete: ledger?.lastComplete(jobName),
+    isRunning,
+    holder,
+    progress: counts,
+    missedSlotMs: last && missedSlot(schedule, last.startedAtMs, clock.now()),
+    waitsForServer: !isRunning && isLockHeld(paths.state_folder, `server ${originOf(epic.epic_endpoint)}`),
+  };
+  const next = schedule.cron === undefined ? undefined : nextRunAt(schedule.cron, schedule.timezone);
+  return {
+    job: jobName,
+    ...healthOf(facts),
+    lastRun: last?.runId,
+    nextRun: next === undefined ? undefined : isoInstant(next),
+    holder,
+    progress: counts && {
+      done: counts.ok + counts.empty + counts.gap + counts.failed,
+      planned: counts.planned,
+    },
+    warnings: [
+      ...(ledger?.incidents.open(jobName) ?? []).map(({ text }) => text),
+      ...(await roomWarnings(job, ledger)),
+    ],
+  };
+}
+
+/** The first slot after the last run's start that passed unserved. */
+function missedSlot(
+  { cron, timezone }: JobConfig['settings']['schedule'],
+  lastStartMs: number,
+  nowMs: number,
+): number | undefined {
+  if (cron === undefined) return undefined;
+  return firstSlotAfter(cron, timezone, lastStartMs, nowMs - SLOT_GRACE_MS);
+}
+
+function originOf(url: string): string {
+  return URL.canParse(url) ? new URL(url).origin : url;
+}
+
+async function roomWarnings(
+  { jobName, settings }: JobConfig,
+  ledger: Ledger | undefined,
+): Promise<readonly string[]> {
+  const folder = settings.paths.epic_data_export_folder;
+  const bytes = ledger?.lastPublished(jobName)?.summary?.bytes;
+  const free = await freeBytes(folder);
+  if (bytes === undefined || free >= bytes) return [];
+  return [`${byteSize(free)} are left in ${folder}, and the last run took ${byteSize(bytes)}: free space.`];
+}
+
+/** Room on the first job's disk of exports, in runs of all jobs as the last ones were. */
+async function diskOf({ jobs }: Config, ledger: Ledger | undefined): Promise<Status['disk']> {
+  const folder = jobs[0]!.settings.paths.epic_data_export_folder;
+  const free = await freeBytes(folder);
+  const round = jobs.reduce(
+    (sum, { jobName }) => sum + (ledger?.lastPublished(jobName)?.summary?.bytes ?? 0),
+    0,
+  );
+  return { folder, freeBytes: free, runsLeft: round === 0 ? undefined : Math.floor(free / round) };
+}
+
+function* linesOf(status: Status, config: Config, nowMs: number): Generator<string> {
+  const { verdict, jobs, outbox, disk } = status;
+  if (jobs.length > 1) {
+    yield `${verdict.toUpperCase()}. ${status.why}`;
+    yield '';
+  }
+  for (const { job, verdict, why, next, nextRun, warnings } of jobs) {
+    const { timezone } = config.jobs.find(({ jobName }) => jobName === job)!.settings.schedule;
+    const soon = nextRun === undefined ? '' : ` Next run ${localTime(nextRun, timezone, nowMs)}.`;
+    yield `${job}: ${verdict}. ${why}${soon}`;
+    if (next !== undefined) yield `  do: ${next}`;
+    for (const warning of warnings) yield `${job}: warning. ${warning}`;
+  }
+  if (outbox.mails > 0) {
+    const held = outbox.held === 0 ? '' : `, ${outbox.held} held until the mail settings change`;
+    yield `outbox: ${outbox.mails === 1 ? '1 mail waits' : `${outbox.mails} mails wait`} (${outbox.lastCode ?? 'not tried yet'}${held}).`;
+  } else yield 'outbox: empty.';
+  const runs =
+    disk.runsLeft === undefined ? '' : `, room for ${countOf(disk.runsLeft, 'run')} as large as the last`;
+  yield `disk: ${byteSize(disk.freeBytes)} free in ${disk.folder}${runs}.`;
+}
+
+/** `2026-11-23 02:00 (America/Chicago), in 9 hours` */
+function localTime(iso: string, timezone: string, nowMs: number): string {
+  const at = Date.parse(iso);
+  const text = new Intl.DateTimeFormat('sv-SE', {
+    timeZone: timezone,
+    dateStyle: 'short',
+    timeStyle: 'short',
+  }).format(at);
+  return `${text} (${timezone}), in ${age(Math.max(0, at - nowMs))}`;
+}
