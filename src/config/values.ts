@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { parseHours } from '../system/dayHours.ts';
 import { isWindows } from '../system/files.ts';
 import { cronProblem } from './cronSyntax.ts';
 import { didYouMean } from './nearest.ts';
@@ -158,34 +159,6 @@ function templateProblem(text: string): string | undefined {
   return 'is no plain file name; use letters, digits, - _ . and ${ResourceType}, ${Timestamp}';
 }
 
-export interface HourRange {
-  /** Minutes after midnight. */
-  readonly fromMinute: number;
-  /** Minutes after midnight, exclusive; below or equal to `fromMinute` when the range passes midnight. */
-  readonly toMinute: number;
-}
-
-/** The ranges of `[schedule] allowed_hours`, such as `19:00-07:00, 12:00-13:00`; undefined when it is malformed. */
-function allowedHours(text: string): readonly HourRange[] | undefined {
-  const ranges: HourRange[] = [];
-  for (const word of words(text)) {
-    const match = /^(\d{1,2}):(\d{2})\s*-\s*(\d{1,2}):(\d{2})$/.exec(word);
-    if (match === null) return undefined;
-    const [fromHour, fromMinute, toHour, toMinute] = match.slice(1).map(Number) as [
-      number,
-      number,
-      number,
-      number,
-    ];
-    if (fromHour > 23 || fromMinute > 59 || toHour > 24 || toMinute > 59 || toHour * 60 + toMinute > 1440)
-      return undefined;
-    const range = { fromMinute: fromHour * 60 + fromMinute, toMinute: toHour * 60 + toMinute };
-    if (range.fromMinute === range.toMinute) return undefined;
-    ranges.push(range);
-  }
-  return ranges.length === 0 ? undefined : ranges;
-}
-
 /** Kinds whose value is not the text itself. */
 const READERS: Readonly<
   Partial<Record<KeyKind, (text: string, spec: KeySpec, context: ValueContext) => ReadValue>>
@@ -209,7 +182,7 @@ const TEXT_PROBLEMS: Readonly<
   cron: (text, { validateCron }) => (validateCron ?? cronProblem)(text),
   timezone: timezoneProblem,
   hours: (text) =>
-    allowedHours(text) === undefined ? 'is no list of hours; write such as 19:00-07:00' : undefined,
+    parseHours(text) === undefined ? 'is no list of hours; write such as 19:00-07:00' : undefined,
   address: addressProblem,
   host: (text) =>
     /^[\w.:-]+$/.test(text) ? undefined : 'is no host; write a name or an address alone, such as 127.0.0.1',
