@@ -2,16 +2,16 @@ import path from 'node:path';
 import { existsSync, statSync } from 'node:fs';
 import { copyFile } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
-import { RoundsError } from '../errors.ts';
-import { asFileError, ensureFolder, freeBytes, writeDurable } from '../system/files.ts';
-import { asDatabaseError, openDatabase, Session, type Database } from '../system/sqlite.ts';
+import { asFileError, ensureFolder, writeDurable } from '../system/files.ts';
+import { openDatabase, Session, type Database } from '../system/sqlite.ts';
 import type { RunSummary } from '../report/summary.ts';
 import { AUDIT_FILE, AuditTrail } from './audit.ts';
 import { IncidentTable, type Incident } from './ledgerIncidents.ts';
 import { throughGate } from './ledgerGate.ts';
-import { checkPages, checkShape } from './ledgerHealth.ts';
+import { asLedgerError, checkPages, checkShape, namingFile } from './ledgerHealth.ts';
 import { PullTables } from './ledgerPulls.ts';
 import { asRunRow, type RunContext, type RunRow, type StoredRun } from './ledgerRows.ts';
+import { NoticeTable, ScheduleTable, type Notice } from './ledgerSchedule.ts';
 import { LEDGER_VERSION, ledgerVersion, migrate } from './ledgerSchema.ts';
 import { HolderTable, OutboxTable, type NewMail } from './ledgerTables.ts';
 
@@ -89,25 +89,6 @@ function openChecked(file: string, readOnly: boolean): Database {
   }
 }
 
-/** An error of opening as ours: on a full disk SQLite only says that it cannot make the files beside the ledger. */
-async function asLedgerError(error: unknown, file: string): Promise<unknown> {
-  const known = namingFile(error, file);
-  const isUnusable = known instanceof RoundsError && known.code === 'PATH_UNUSABLE';
-  if (isUnusable && (await freeBytes(path.dirname(file))) < SMALLEST_ROOM_BYTES) {
-    return new RoundsError('DISK_FULL', `no space left to open ${file}`, { cause: error });
-  }
-  return known;
-}
-
-/** Room for the log, its index and a page each. */
-const SMALLEST_ROOM_BYTES = 64 * 1024;
-
-function namingFile(error: unknown, file: string): unknown {
-  const known = asDatabaseError(error);
-  if (!(known instanceof RoundsError) || known === error) return known;
-  return new RoundsError(known.code, `${file}: ${known.message}`, { cause: error });
-}
-
 /**
  * The durable record of runs. Every method is one transaction: when it returned, it is on the disk.
  * All are synchronous, since SQLite's are; the slow one, `commit`, costs one fsync.
@@ -122,6 +103,8 @@ export class Ledger {
   readonly holders: HolderTable;
   readonly audit: AuditTrail;
   readonly incidents: IncidentTable;
+  readonly schedules: ScheduleTable;
+  readonly notices: NoticeTable;
 
   constructor(db: Database, folder: string) {
     this.#file = path.join(folder, LEDGER_FILE);
@@ -131,7 +114,10 @@ export class Ledger {
     this.outbox = new OutboxTable(this.#session);
     this.holders = new HolderTable(this.#session);
     this.audit = new AuditTrail(this.#session, path.join(folder, AUDIT_FILE));
-    this.incidents = new IncidentTable(this.#session, ledgerVersion(db) > 1);
+    const version = ledgerVersion(db);
+    this.incidents = new IncidentTable(this.#session, version > 1);
+    this.schedules = new ScheduleTable(this.#session, version > 2);
+    this.notices = new NoticeTable(this.#session, version > 2);
   }
 
   /** Whether the file was replaced since it was opened: what is written now would be lost. */
@@ -256,6 +242,15 @@ export class Ledger {
     this.#session.transaction(() => {
       this.incidents.note(incident, run?.runNo);
       if (mail) this.outbox.enqueue(incident.jobName, run?.runId ?? 'no-run', mail, incident.atMs);
+    });
+  }
+
+  /** Records a notice and, when it is news, queues its mail in the same step. Returns whether it is news. */
+  tell(notice: Notice, mailFrom: string | undefined, mail: NewMail): boolean {
+    return this.#session.transaction(() => {
+      const isNews = this.notices.note(notice);
+      if (isNews && mailFrom !== undefined) this.outbox.enqueue(mailFrom, 'no-run', mail, notice.atMs);
+      return isNews;
     });
   }
 

@@ -1,6 +1,8 @@
 import { statSync } from 'node:fs';
+import path from 'node:path';
 import { RoundsError } from '../errors.ts';
-import { openDatabase, type Database } from '../system/sqlite.ts';
+import { freeBytes } from '../system/files.ts';
+import { asDatabaseError, openDatabase, type Database } from '../system/sqlite.ts';
 import { APPLICATION_ID, LEDGER_VERSION, ledgerVersion, MIGRATIONS } from './ledgerSchema.ts';
 
 /**
@@ -62,4 +64,24 @@ function schemaOfVersion(version: number): ReadonlyMap<string, string> {
 
 function sizeOf(file: string): number {
   return statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+}
+
+/** An error of opening as ours: on a full disk SQLite only says that it cannot make the files beside the ledger. */
+export async function asLedgerError(error: unknown, file: string): Promise<unknown> {
+  const known = namingFile(error, file);
+  const isUnusable = known instanceof RoundsError && known.code === 'PATH_UNUSABLE';
+  if (isUnusable && (await freeBytes(path.dirname(file))) < SMALLEST_ROOM_BYTES) {
+    return new RoundsError('DISK_FULL', `no space left to open ${file}`, { cause: error });
+  }
+  return known;
+}
+
+/** Room for the log, its index and a page each. */
+const SMALLEST_ROOM_BYTES = 64 * 1024;
+
+/** SQLite's error with the file's name. */
+export function namingFile(error: unknown, file: string): unknown {
+  const known = asDatabaseError(error);
+  if (!(known instanceof RoundsError) || known === error) return known;
+  return new RoundsError(known.code, `${file}: ${known.message}`, { cause: error });
 }

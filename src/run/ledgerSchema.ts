@@ -15,6 +15,8 @@ import type { Database } from '../system/sqlite.ts';
  * - incidents: what befell the ledger or the disk and stands in the reports until a complete run (ledgerIncidents.ts).
  *   Since version 2.
  * - audit: the lines of the audit file, their hashes and where they end (audit.ts). Since version 2.
+ * - schedules: the newest slot of each job that the daemon has served. Since version 3.
+ * - notices: what the daemon told a person of once and is not over yet (ledgerSchedule.ts). Since version 3.
  */
 export const MIGRATIONS: readonly string[] = [
   `
@@ -111,6 +113,22 @@ export const MIGRATIONS: readonly string[] = [
     at INTEGER NOT NULL,
     after_run INTEGER NOT NULL
   ) STRICT;
+  `,
+  `
+  CREATE TABLE schedules (
+    job TEXT PRIMARY KEY,
+    schedule TEXT NOT NULL,
+    served_slot INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE notices (
+    kind TEXT NOT NULL CHECK (kind IN ('config-invalid', 'refused', 'overdue')),
+    job TEXT NOT NULL,
+    about TEXT NOT NULL,
+    text TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (kind, job)
+  ) STRICT, WITHOUT ROWID;
   `,
 ];
 

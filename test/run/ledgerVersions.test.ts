@@ -53,6 +53,8 @@ describe.each(versions)('a ledger of version %i', (version) => {
     expect(ledger.outbox.waiting()).toEqual({ mails: 1, held: 0, lastCode: 'MAIL_UNREACHABLE' });
     expect(ledger.outbox.dueMails(START_MS + 120_000, 5)).toMatchObject([{ runId: base.runId, attempts: 1 }]);
     expect(ledger.audit.has('run.begun', open.runId)).toBe(version >= 2);
+    expect(ledger.schedules.served('default')?.slotMs).toBe(version >= 3 ? START_MS : undefined);
+    expect(ledger.notices.open('default').map(({ kind }) => kind)).toEqual(version >= 3 ? ['refused'] : []);
     expect(ledger.holders.find('job default')).toMatchObject({ pid: 4242, runId: open.runId });
   });
 });
