@@ -35,7 +35,9 @@ const { values } = parseArgs({
 const platforms = values.platform?.split(',') ?? PLATFORMS;
 const unknown = platforms.filter((platform) => !PLATFORMS.includes(platform));
 if (unknown.length > 0) {
-  process.stderr.write(`release: no such platform: ${unknown.join(', ')}; there are ${PLATFORMS.join(', ')}\n`);
+  process.stderr.write(
+    `release: no such platform: ${unknown.join(', ')}; there are ${PLATFORMS.join(', ')}\n`,
+  );
   process.exit(2);
 }
 
@@ -55,7 +57,8 @@ try {
 
 /** The program with its production packages for every platform. */
 function makeWhole(manifest) {
-  const whole = path.join(work, 'whole');
+  // npm takes the folder's name for the SBOM's.
+  const whole = path.join(work, manifest.name);
   mkdirSync(whole);
   for (const name of TAKEN) cpSync(path.join(ROOT, name), path.join(whole, name), { recursive: true });
   const { devDependencies: _dev, scripts, knip: _knip, files: _files, ...rest } = manifest;
@@ -69,7 +72,11 @@ function makeWhole(manifest) {
   mkdirSync(install);
   for (const name of ['package.json', 'package-lock.json'])
     cpSync(path.join(ROOT, name), path.join(install, name));
-  run('npm', ['ci', '--omit=dev', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], install);
+  run(
+    'npm',
+    ['ci', '--omit=dev', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'],
+    install,
+  );
   cpSync(path.join(install, 'node_modules'), path.join(whole, 'node_modules'), {
     recursive: true,
     verbatimSymlinks: true,
