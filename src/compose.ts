@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { AccessTokenSource } from './auth/accessToken.ts';
 import type { Config, JobConfig } from './config/schema.ts';
 import { RoundsError } from './errors.ts';
+import type { ServerLimits } from './fhir/serverGate.ts';
 import type { Mailer } from './report/mail.ts';
 import type { DrainResult } from './report/outbox.ts';
 import type { Emit } from './run/events.ts';
@@ -9,6 +10,7 @@ import type { Ledger } from './run/ledger.ts';
 import type { Access } from './run/preflight.ts';
 import type { Server } from './run/deps.ts';
 import type { StateLedger } from './run/stateLedger.ts';
+import { createHours } from './schedule/hours.ts';
 import type { Clock } from './system/clock.ts';
 import type { Http } from './system/http.ts';
 import type { Log } from './system/logger.ts';
@@ -123,7 +125,7 @@ export async function connectServer(
     const gate = new ServerGate({
       ...around,
       emit,
-      requestsPerSecond: api.requests_per_second,
+      limits: limitsOf(job, around.clock),
       maxOutageMs: api.max_outage_minutes * 60_000,
       failuresBeforeProbing: Math.max(5, FAILURES_BEFORE_PROBING_FACTOR * api.concurrency),
       probe: (signal) => probe(tokens.http, `${urlPolicy.base}/metadata`, signal),
@@ -155,6 +157,19 @@ export async function connectServer(
     await tokens.close();
     throw error;
   }
+}
+
+/** What the server may be asked at this moment: less in its peak hours. */
+function limitsOf({ settings }: JobConfig, clock: Clock): () => ServerLimits {
+  const { api_settings: api, schedule } = settings;
+  const usual = { concurrency: api.concurrency, requestsPerSecond: api.requests_per_second };
+  if (api.peak_hours === undefined) return () => usual;
+  const peak = createHours(api.peak_hours, schedule.timezone);
+  const lower = {
+    concurrency: api.peak_concurrency ?? usual.concurrency,
+    requestsPerSecond: api.peak_requests_per_second ?? usual.requestsPerSecond,
+  };
+  return () => (peak.isOpen(clock.now()) ? lower : usual);
 }
 
 async function probe(http: Http, url: string, signal: AbortSignal): Promise<boolean> {

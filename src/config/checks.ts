@@ -1,7 +1,7 @@
 import path from 'node:path';
 import type { Problem } from '../errors.ts';
 import { isWindows } from '../system/files.ts';
-import type { JobConfig } from './schema.ts';
+import type { JobConfig, Settings } from './schema.ts';
 import { isLoopback } from './values.ts';
 
 export interface Findings {
@@ -34,6 +34,7 @@ export function checkJob({ jobName, method, settings }: JobConfig, whereOf: Wher
   if (!isLoopback(webConsole.host)) {
     report('console.host', 'is no loopback address; write 127.0.0.1 and reach it through an SSH tunnel');
   }
+  checkPeak(settings.api_settings, report);
   if (email === undefined) return;
   if (email.smtp_auth === 'login') {
     for (const key of ['smtp_user', 'smtp_pass'] as const) {
@@ -50,6 +51,27 @@ export function checkJob({ jobName, method, settings }: JobConfig, whereOf: Wher
     found.warnings.push(
       `${where}: Proton Mail Bridge's certificate names 127.0.0.1 and not localhost; write 127.0.0.1`,
     );
+  }
+}
+
+/** In peak hours the server is asked less, never more. */
+function checkPeak(api: Settings['api_settings'], report: (name: string, what: string) => void): void {
+  const { concurrency, requests_per_second: rate } = api;
+  const { peak_hours: hours, peak_concurrency: peakConcurrency, peak_requests_per_second: peakRate } = api;
+  if (peakConcurrency !== undefined && peakConcurrency > concurrency) {
+    report('api_settings.peak_concurrency', `is more than concurrency; write at most ${concurrency}`);
+  }
+  if (peakRate !== undefined && rate > 0 && peakRate > rate) {
+    report(
+      'api_settings.peak_requests_per_second',
+      `is more than requests_per_second; write at most ${rate}`,
+    );
+  }
+  const hasLimit = peakConcurrency !== undefined || peakRate !== undefined;
+  if (hours === undefined && hasLimit) {
+    report('api_settings.peak_hours', 'is not set, and so the limits for it never hold; write 07:00-19:00');
+  } else if (hours !== undefined && !hasLimit) {
+    report('api_settings.peak_hours', 'changes nothing without peak_concurrency; write peak_concurrency = 2');
   }
 }
 

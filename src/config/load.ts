@@ -184,7 +184,7 @@ async function readSecretFile(file: string): Promise<ReadValue> {
   }
 }
 
-function secretValues({ email, network }: Settings): string[] {
+function secretValues({ email, network, notify }: Settings): string[] {
   const { password } = network.proxy === undefined ? { password: '' } : new URL(network.proxy);
   let decoded = password;
   try {
@@ -192,7 +192,7 @@ function secretValues({ email, network }: Settings): string[] {
   } catch {
     // A stray % stands for itself.
   }
-  return [email?.smtp_pass, password, decoded].filter(
+  return [email?.smtp_pass, notify.ping_url, password, decoded].filter(
     (value) => value !== undefined && value !== '',
   ) as string[];
 }

@@ -4,7 +4,7 @@ import { interpolate } from './interpolate.ts';
 import type { FindReference } from './interpolate.ts';
 import { KEYS, SECTIONS } from './schema.ts';
 import type { NamedKey, Setting, Settings } from './schema.ts';
-import type { SectionSpec } from './schema/keySpec.ts';
+import type { KeySpec, SectionSpec } from './schema/keySpec.ts';
 import { TEMPLATE_NAMES, parseValue } from './values.ts';
 import type { ReadValue, ValueContext } from './values.ts';
 
@@ -54,7 +54,7 @@ export async function resolveSettings(keys: GivenKeys, context: ResolveContext):
     }
     const fromFile = !keys.has(named.name) && fileKey !== undefined;
     const result = fromFile
-      ? await secretOf(given.text, fileKey, context)
+      ? await secretOf(given.text, fileKey, named.spec, context)
       : readText(given.text, named, context);
     if ('problem' in result) problems.push({ where: given.where, what: result.problem });
     else values[named.key] = result.value;
@@ -64,9 +64,20 @@ export async function resolveSettings(keys: GivenKeys, context: ResolveContext):
   return { settings: sections as unknown as Settings, sources, problems };
 }
 
-async function secretOf(text: string, fileKey: NamedKey, context: ResolveContext): Promise<ReadValue> {
+async function secretOf(
+  text: string,
+  fileKey: NamedKey,
+  spec: KeySpec,
+  context: ResolveContext,
+): Promise<ReadValue> {
   const file = readText(text, fileKey, context);
-  return 'problem' in file ? file : await context.readSecretFile(file.value as string);
+  if ('problem' in file) return file;
+  const read = await context.readSecretFile(file.value as string);
+  if ('problem' in read) return read;
+  const value = parseValue(read.value as string, spec, context);
+  return 'problem' in value
+    ? { problem: `names ${file.value as string}, whose text ${value.problem}` }
+    : value;
 }
 
 function readText(text: string, { section, spec }: NamedKey, context: ResolveContext): ReadValue {

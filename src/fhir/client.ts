@@ -122,9 +122,9 @@ export class FhirClient {
     let renewed = false;
     for (let attempt = 0; ;) {
       await gate.enter(signal);
-      const token = as === 'anonymous' ? undefined : await this.#token();
+      const { token, answer } = await this.#exchange(request, as);
       try {
-        return read(await this.#send(request, token));
+        return read(answer());
       } catch (thrown) {
         signal.throwIfAborted();
         const error = asRoundsError(thrown);
@@ -143,6 +143,26 @@ export class FhirClient {
         const wait = { baseMs: RETRY_BASE_MS, capMs: RETRY_CAP_MS, random };
         await clock.sleep(backoffMs(Math.max(0, attempt - 1), wait), signal);
       }
+    }
+  }
+
+  /** One exchange by who was let in by the gate. Throws what kept it from being sent; `answer` what became of it. */
+  async #exchange(
+    request: HttpRequest,
+    as: 'client' | 'anonymous',
+  ): Promise<{ readonly token: string | undefined; readonly answer: () => HttpResponse }> {
+    try {
+      const token = as === 'anonymous' ? undefined : await this.#token();
+      const [sent] = await Promise.allSettled([this.#send(request, token)]);
+      return {
+        token,
+        answer: () => {
+          if (sent.status === 'rejected') throw sent.reason;
+          return sent.value;
+        },
+      };
+    } finally {
+      this.#options.gate.leave();
     }
   }
 

@@ -4,14 +4,21 @@ import type { Clock } from '../system/clock.ts';
 import type { Log } from '../system/logger.ts';
 import { backoffMs } from '../system/retry.ts';
 
+export interface ServerLimits {
+  /** Requests under way at once. */
+  readonly concurrency: number;
+  /** Requests started in a second; 0 = no limit. */
+  readonly requestsPerSecond: number;
+}
+
 export interface ServerGateOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly emit: Emit;
   readonly random: () => number;
   readonly signal: AbortSignal;
-  /** 0 = no limit. */
-  readonly requestsPerSecond: number;
+  /** Asked at each request, so that limits that change with the hour hold from that hour on. */
+  readonly limits: () => ServerLimits;
   /** How long the server may be away before what is left fails as SERVER_AWAY. */
   readonly maxOutageMs: number;
   /** Transient failures in a row, over all workers, that count as "the server is away". */
@@ -24,13 +31,16 @@ const PROBE_BASE_MS = 5_000;
 const PROBE_CAP_MS = 60_000;
 
 /**
- * The one door through which every request to a FHIR server passes: it keeps the rate, holds everybody while the
+ * The one door through which every request to a FHIR server passes: it keeps to the limits, holds everybody while the
  * server asked for a pause (429, 503 with Retry-After), and, when the server went away, lets nobody try until a
  * probe was answered, so that an outage spends no search's attempts.
  */
 export class ServerGate {
   readonly #options: ServerGateOptions;
   #nextSlotAt = 0;
+  /** Who was let in and did not leave yet. */
+  #inside = 0;
+  #queue: (() => void)[] = [];
   #pausedUntil = 0;
   #failuresInARow = 0;
   #outage: Promise<void> | undefined;
@@ -57,7 +67,10 @@ export class ServerGate {
     return this.#waits;
   }
 
-  /** Resolves when a request may be sent. Throws the reason of a stop: SERVER_AWAY once an outage outlived its limit. */
+  /**
+   * Resolves when a request may be sent; who was let in has to `leave`. Throws the reason of a stop: SERVER_AWAY once
+   * an outage outlived its limit.
+   */
   async enter(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     const from = clock.monotonicMs();
@@ -65,24 +78,40 @@ export class ServerGate {
       for (;;) {
         signal.throwIfAborted();
         if (this.#stopped) throw this.#stopped;
-        if (this.#outage) {
-          await this.#outage;
-          continue;
-        }
-        const now = clock.monotonicMs();
-        if (this.#pausedUntil > now) {
-          await clock.sleep(this.#pausedUntil - now, signal);
-          continue;
-        }
-        const wait = this.#takeSlot(now);
-        if (wait <= 0) return;
-        await clock.sleep(wait, signal);
-        // While it waited for its turn the server may have asked for a pause, or gone.
-        if (!this.#isShut()) return;
+        if (this.#outage) await this.#outage;
+        else if (this.#pausedUntil > clock.monotonicMs()) {
+          await clock.sleep(this.#pausedUntil - clock.monotonicMs(), signal);
+        } else if (this.#inside >= this.#options.limits().concurrency) {
+          // Woken by who leaves, also at an abort: that ends the requests under way.
+          await new Promise<void>((resolve) => this.#queue.push(resolve));
+        } else if (await this.#takeTurn(signal)) return;
       }
     } finally {
       this.#waitedMs += clock.monotonicMs() - from;
     }
+  }
+
+  /** The request is over, whatever became of it. */
+  leave(): void {
+    this.#inside--;
+    for (const wake of this.#queue.splice(0)) wake();
+  }
+
+  /** Waits for its turn by the rate; false when meanwhile the server asked for a pause, or went away. */
+  async #takeTurn(signal: AbortSignal): Promise<boolean> {
+    const { clock } = this.#options;
+    this.#inside++;
+    const wait = this.#takeSlot(clock.monotonicMs());
+    if (wait <= 0) return true;
+    try {
+      await clock.sleep(wait, signal);
+    } catch (error) {
+      this.leave();
+      throw error;
+    }
+    if (!this.#isShut()) return true;
+    this.leave();
+    return false;
   }
 
   #isShut(): boolean {
@@ -91,7 +120,7 @@ export class ServerGate {
   }
 
   #takeSlot(now: number): number {
-    const { requestsPerSecond } = this.#options;
+    const { requestsPerSecond } = this.#options.limits();
     if (requestsPerSecond <= 0) return 0;
     const slot = Math.max(now, this.#nextSlotAt);
     this.#nextSlotAt = slot + 1000 / requestsPerSecond;

@@ -146,3 +146,57 @@ describe('bulk', () => {
     });
   });
 });
+
+describe('peak hours', () => {
+  const api = (lines: string): string => `${MINIMAL}[api_settings]\n${lines}\n`;
+
+  it('take lower limits', async () => {
+    const lines = 'peak_hours = 07:00-19:00\npeak_concurrency = 2\npeak_requests_per_second = 0.5';
+    expect((await settingsOf(api(lines))).api_settings).toMatchObject({
+      concurrency: 5,
+      peak_hours: '07:00-19:00',
+      peak_concurrency: 2,
+      peak_requests_per_second: 0.5,
+    });
+  });
+
+  it.each([
+    ['peak_hours = 07:00-19:00\npeak_concurrency = 6', 'is more than concurrency; write at most 5'],
+    [
+      'peak_hours = 07:00-19:00\nrequests_per_second = 3\npeak_requests_per_second = 4',
+      'is more than requests_per_second; write at most 3',
+    ],
+    ['peak_concurrency = 2', 'is not set, and so the limits for it never hold'],
+    ['peak_hours = 07:00-19:00', 'changes nothing without peak_concurrency'],
+    ['peak_hours = from 7 to 19\npeak_concurrency = 2', 'is no list of hours'],
+  ])('refuse %j', async (lines, what) => {
+    expect((await problemsOf(api(lines))).join('\n')).toContain(what);
+  });
+});
+
+describe('the address of a ping', () => {
+  const SECRET = 'https://hc.example/5f0c3a51-secret';
+
+  it('is a secret, in the INI or in a file', async () => {
+    expect((await load(`${MINIMAL}[notify]\nping_url = ${SECRET}\n`)).secrets).toEqual([SECRET]);
+    const folder = await writeFiles({
+      'rounds.ini': `${MINIMAL}[notify]\nping_url_file = ping\n`,
+      ping: `${SECRET}\n`,
+    });
+    const { secrets } = await loadConfig({ file: path.join(folder, 'rounds.ini'), env: {} });
+    expect(secrets).toEqual([SECRET]);
+  });
+
+  it('is a URL over https in both, and is not quoted when it is none', async () => {
+    expect((await problemsOf(`${MINIMAL}[notify]\nping_url = http://hc.example/uuid\n`)).join()).toMatch(
+      /\[notify\] ping_url: is plain http/,
+    );
+    const folder = await writeFiles({
+      'rounds.ini': `${MINIMAL}[notify]\nping_url_file = ping\n`,
+      ping: 'not-a-url-but-secret\n',
+    });
+    const loading = loadConfig({ file: path.join(folder, 'rounds.ini'), env: {} });
+    await expect(loading).rejects.toThrow(/ping_url_file: names .*, whose text is no URL/);
+    await expect(loading).rejects.not.toThrow(/but-secret/);
+  });
+});

@@ -43,7 +43,7 @@ async function setUp(answer: Answer, given: Given = {}) {
     emit: () => undefined,
     random: () => 1,
     signal,
-    requestsPerSecond: 0,
+    limits: () => ({ concurrency: 64, requestsPerSecond: 0 }),
     maxOutageMs: 60_000,
     failuresBeforeProbing,
     probe,

@@ -21,7 +21,7 @@ function setUp(given: Partial<ServerGateOptions> = {}) {
     emit: (event) => events.push(event),
     random: () => 0.5,
     signal,
-    requestsPerSecond: 0,
+    limits: () => ({ concurrency: 64, requestsPerSecond: 0 }),
     maxOutageMs: 10 * MINUTE,
     failuresBeforeProbing: 3,
     probe: async () => {
@@ -44,7 +44,7 @@ function setUp(given: Partial<ServerGateOptions> = {}) {
 
 describe('the rate', () => {
   it('is kept over all who ask', async () => {
-    const { clock, enter, ends, gate } = setUp({ requestsPerSecond: 2 });
+    const { clock, enter, ends, gate } = setUp({ limits: () => ({ concurrency: 64, requestsPerSecond: 2 }) });
     for (const name of ['a', 'b', 'c', 'd']) enter(name);
     await clock.advance(5_000);
     enter('e');
@@ -59,6 +59,60 @@ describe('the rate', () => {
     for (const name of ['a', 'b', 'c']) enter(name);
     await settle();
     expect(ends).toEqual(['a at 0', 'b at 0', 'c at 0']);
+  });
+});
+
+describe('the number at once', () => {
+  it('is kept: who comes later waits until somebody leaves, in order', async () => {
+    const { clock, enter, ends, gate } = setUp({ limits: () => ({ concurrency: 2, requestsPerSecond: 0 }) });
+    for (const name of ['a', 'b', 'c', 'd']) enter(name);
+    await clock.advance(1_000);
+    expect(ends).toEqual(['a at 0', 'b at 0']);
+    gate.leave();
+    await clock.advance(1_000);
+    gate.leave();
+    await settle();
+    expect(ends).toEqual(['a at 0', 'b at 0', 'c at 1000', 'd at 2000']);
+  });
+
+  it('follows the hour: lower when the peak begins, higher when it ends, and the rate with it', async () => {
+    const isPeak = () => clock.monotonicMs() >= MINUTE && clock.monotonicMs() < 2 * MINUTE;
+    const { clock, enter, ends, gate } = setUp({
+      limits: () =>
+        isPeak() ? { concurrency: 1, requestsPerSecond: 0.1 } : { concurrency: 3, requestsPerSecond: 0 },
+    });
+    for (const name of ['a', 'b', 'c']) enter(name);
+    await clock.advance(MINUTE);
+    expect(ends).toHaveLength(3);
+    for (const name of ['d', 'e', 'f', 'g', 'h']) enter(name);
+    gate.leave();
+    gate.leave();
+    await clock.advance(1_000);
+    // One is still inside, and one is the limit now.
+    expect(ends).toHaveLength(3);
+    gate.leave();
+    await clock.advance(1_000);
+    gate.leave();
+    await clock.advance(20_000);
+    expect(ends.slice(3)).toEqual(['d at 61000', 'e at 71000']);
+    await clock.advance(MINUTE);
+    gate.leave();
+    await settle();
+    expect(ends.slice(5)).toEqual(['f at 142000', 'g at 142000', 'h at 142000']);
+  });
+
+  it('keeps nobody waiting who is told to stop', async () => {
+    const { enter, ends, gate, controller } = setUp({
+      limits: () => ({ concurrency: 1, requestsPerSecond: 0 }),
+    });
+    enter('a');
+    enter('b');
+    await settle();
+    controller.abort(new RoundsError('INTERRUPTED', 'stop'));
+    // The request under way ends by the same signal, and leaves.
+    gate.leave();
+    await settle();
+    expect(ends).toEqual(['a at 0', 'b INTERRUPTED']);
   });
 });
 
@@ -83,7 +137,7 @@ describe('a pause that the server asked for', () => {
   });
 
   it('holds those too who were waiting for their turn', async () => {
-    const { clock, enter, ends, gate } = setUp({ requestsPerSecond: 1 });
+    const { clock, enter, ends, gate } = setUp({ limits: () => ({ concurrency: 64, requestsPerSecond: 1 }) });
     enter('a');
     enter('b');
     await clock.advance(500);

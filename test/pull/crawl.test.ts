@@ -51,7 +51,7 @@ async function pull(answer: Answer, { type = searchedType('Observation'), others
   const gate = new ServerGate({
     ...around,
     emit: () => undefined,
-    requestsPerSecond: 0,
+    limits: () => ({ concurrency: 64, requestsPerSecond: 0 }),
     maxOutageMs: 1,
     failuresBeforeProbing: 100,
     probe: () => Promise.resolve(true),

@@ -19,12 +19,12 @@ export const SCHEDULE_SECTIONS = {
       catch_up: {
         kind: 'enum',
         values: ['once', 'skip'],
-        text: 'What happens when the daemon was down at the appointed time: one run at its start, or it is passed over.',
+        text: 'What happens when the daemon was down, asleep or blocked at the appointed time: one run as soon as allowed_hours permit, or it is passed over.',
         default: 'once',
       },
       allowed_hours: {
         kind: 'hours',
-        text: 'Requests are made in these hours only, and wait outside them. Unset: always.',
+        text: 'Runs make requests in these hours only: one that reaches their end is paused, and goes on when they begin again. Unset: always.',
         example: '19:00-07:00',
       },
       resume_within_hours: {
@@ -40,7 +40,7 @@ export const SCHEDULE_SECTIONS = {
         unit: 'minutes',
         min: 0,
         max: 10_080,
-        text: 'The daemon retries the failed searches of a partial run after this. 0 = never.',
+        text: 'The daemon asks what failed again after this, then after twice as long, and so on until the next appointed time. 0 = never.',
         default: '60',
       },
     },
@@ -101,6 +101,30 @@ export const EMAIL_SECTIONS = {
 
 /** What runs beside the jobs. */
 export const SERVICE_SECTIONS = {
+  notify: {
+    text: 'Who else is told how runs go, beside the mail.',
+    keys: {
+      ping_url: {
+        kind: 'url',
+        text: "A healthchecks-style URL: it gets a POST at the end of a complete run, and with /start and /fail behind it at a run's start and when it was not complete. Who does not hear from it in time raises the alarm.",
+        secret: true,
+        example: 'https://hc-ping.com/your-uuid',
+      },
+      notify_command: {
+        kind: 'string',
+        text: 'A program that gets the summary of each run as JSON on its stdin. Its words are separated by blanks or quoted; no shell reads them. It has a minute and none of the secrets.',
+        example: '/usr/local/bin/tell-us --channel rounds',
+      },
+      overdue_after_hours: {
+        kind: 'number',
+        unit: 'hours',
+        min: 0,
+        max: 8760,
+        text: 'A mail says so, once, when no run has ended so long after its appointed time. 0 = never.',
+        default: '12',
+      },
+    },
+  },
   console: {
     text: 'The local web console of the daemon.',
     keys: {
