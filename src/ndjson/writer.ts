@@ -1,18 +1,11 @@
 import { createHash, type Hash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { open, readdir, rm, stat, type FileHandle } from 'node:fs/promises';
+import { open, readdir, rm, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { RoundsError } from '../errors.ts';
-import { asFileError, errno, isWindows, syncFolder, type FileModes } from '../system/files.ts';
+import { asFileError, isWindows, syncFolder, type FileModes } from '../system/files.ts';
+import { cutBack, type NdjsonPart } from './committedPart.ts';
 
-/** Where one part of one resource type's data ends. */
-export interface NdjsonPart {
-  readonly resourceType: string;
-  /** 1 for the first part. */
-  readonly part: number;
-  readonly bytes: number;
-  readonly count: number;
-}
+export type { NdjsonPart } from './committedPart.ts';
 
 export interface FinishedPart extends NdjsonPart {
   readonly name: string;
@@ -92,13 +85,10 @@ export class NdjsonWriter {
       last.set(part.resourceType, Math.max(part.part, last.get(part.resourceType) ?? 0));
     }
     for (const part of committed) {
-      const hash = await this.#cutBack(part);
+      const name = fileName(part.resourceType, part.part);
+      const hash = await cutBack(folder, name, part, isFrozen(part));
       if (isFrozen(part) || part.part !== last.get(part.resourceType)) {
-        this.#finished.push({
-          ...part,
-          name: fileName(part.resourceType, part.part),
-          sha256: hash.digest('hex'),
-        });
+        this.#finished.push({ ...part, name, sha256: hash.digest('hex') });
         continue;
       }
       this.#current.set(part.resourceType, {
@@ -109,45 +99,6 @@ export class NdjsonWriter {
         unsynced: false,
       });
     }
-  }
-
-  /** Truncates a file to its committed end and returns the hash of what stays, read once. */
-  async #cutBack(part: NdjsonPart): Promise<Hash> {
-    const { folder, fileName, isFrozen } = this.#options;
-    const name = fileName(part.resourceType, part.part);
-    const file = path.join(folder, name);
-    const size = await stat(file).then(
-      (found) => found.size,
-      (error: unknown) => {
-        if (errno(error) === 'ENOENT') return -1;
-        throw error;
-      },
-    );
-    if (size < part.bytes || (isFrozen(part) && size !== part.bytes)) {
-      throw new RoundsError(
-        'RUN_NOT_RESUMABLE',
-        `${name} of the unfinished run lacks data that was committed`,
-      );
-    }
-    if (size > part.bytes) {
-      const handle = await open(file, 'r+');
-      await handle.truncate(part.bytes);
-      await handle.sync();
-      await handle.close();
-    }
-    const hash = createHash('sha256');
-    let lines = 0;
-    for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>) {
-      hash.update(chunk);
-      for (let at = chunk.indexOf(10); at >= 0; at = chunk.indexOf(10, at + 1)) lines++;
-    }
-    if (lines !== part.count) {
-      throw new RoundsError(
-        'RUN_NOT_RESUMABLE',
-        `${name} of the unfinished run holds other lines than were committed`,
-      );
-    }
-    return hash;
   }
 
   /** Bytes remembered and not yet handed to the operating system. */
