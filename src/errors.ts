@@ -68,6 +68,11 @@ export const ERROR_CODES = {
     'denied',
     'Compare client_id, scope and token_endpoint with the registration at Epic.',
   ),
+  TOKEN_NOT_ACCEPTED: define(
+    'denied',
+    'The token endpoint grants tokens and the FHIR server takes none: check that both are of one environment, that ' +
+      'the client is active at this FHIR server, and this machine’s clock.',
+  ),
   TOKEN_MALFORMED: define(
     'permanent',
     'The token endpoint answered something else than OAuth 2.0: check token_endpoint.',

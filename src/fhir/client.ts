@@ -37,14 +37,19 @@ export type SearchParameters = readonly (readonly [name: string, value: string])
 const RETRY_BASE_MS = 500;
 const RETRY_CAP_MS = 60_000;
 const FHIR_JSON = 'application/fhir+json';
+/** A question's 401s, the one that renewed the token included, after which the token itself is doubted. */
+const FRESH_REFUSALS = 2;
 
 /**
  * Asks a FHIR server, one question at a time. Each method retries what is transient (408, 429, 5xx, resets,
  * time-outs, cut or malformed bodies) up to `maxAttempts` with full jitter, renews the token once on a 401, and
- * throws the last RoundsError then. Nothing is kept between questions; all may be repeated.
+ * throws the last RoundsError then. A token that is refused twice right after it was granted, and is good for
+ * nothing else either, stops every question: TOKEN_NOT_ACCEPTED. All may be repeated.
  */
 export class FhirClient {
   readonly #options: FhirClientOptions;
+  /** The token that was good for an answer last, and the question of that answer: a probe for later tokens. */
+  #accepted: { readonly token: string; readonly request: HttpRequest } | undefined;
   #requests = 0;
   #retries = 0;
 
@@ -119,20 +124,26 @@ export class FhirClient {
     as: 'client' | 'anonymous' = 'client',
   ): Promise<T> {
     const { gate, clock, random, signal, maxAttempts } = this.#options;
-    let renewed = false;
+    let refusals = 0;
     for (let attempt = 0; ;) {
       await gate.enter(signal);
       const { token, answer } = await this.#exchange(request, as);
       try {
-        return read(answer());
+        const response = answer();
+        if (token !== undefined) this.#accepted = { token, request: this.#accepted?.request ?? request };
+        return read(response);
       } catch (thrown) {
         signal.throwIfAborted();
         const error = asRoundsError(thrown);
-        if (error.code === 'HTTP_UNAUTHORIZED' && token !== undefined && !renewed) {
-          this.#options.invalidateToken(token);
-          renewed = true;
-          this.#retries++;
-          continue;
+        if (error.code === 'HTTP_UNAUTHORIZED' && token !== undefined) {
+          refusals++;
+          if (refusals === 1) {
+            this.#options.invalidateToken(token);
+            this.#retries++;
+            continue;
+          }
+          // The first pause may be all that a cluster needs to tell its members of the new token.
+          if (refusals > FRESH_REFUSALS) await this.#demandAccepted(token);
         }
         if (error.failure !== 'transient' || NOT_BY_REPETITION.has(error.code)) throw error;
         if (error.retryAfterMs !== undefined) gate.pauseFor(error.retryAfterMs);
@@ -175,6 +186,31 @@ export class FhirClient {
       if (error.failure !== 'transient' && !this.#options.signal.aborted) this.#options.gate.stop(error);
       throw thrown;
     }
+  }
+
+  /**
+   * Throws TOKEN_NOT_ACCEPTED, and lets nobody ask any more, unless this token is good for something: for a server
+   * that answers 401 to one question alone refuses that question, and the others must still be asked.
+   */
+  async #demandAccepted(token: string): Promise<void> {
+    if (this.#accepted?.token === token) return;
+    if (this.#accepted !== undefined) {
+      const { request } = this.#accepted;
+      try {
+        await this.#options.gate.enter(this.#options.signal);
+        const { token: fresh = token, answer } = await this.#exchange(request, 'client');
+        answer();
+        this.#accepted = { token: fresh, request };
+        return;
+      } catch (thrown) {
+        this.#options.signal.throwIfAborted();
+        if (asRoundsError(thrown).code !== 'HTTP_UNAUTHORIZED') return;
+      }
+    }
+    const what = 'the FHIR server refuses tokens that were just granted';
+    const error = new RoundsError('TOKEN_NOT_ACCEPTED', what, { status: 401 });
+    this.#options.gate.stop(error);
+    throw error;
   }
 
   async #send(request: HttpRequest, token: string | undefined): Promise<HttpResponse> {

@@ -67,6 +67,7 @@ export function isServersDoing(error: RoundsError): boolean {
 const REFUSES_CLIENT: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'TOKEN_INVALID_CLIENT',
   'TOKEN_REFUSED',
+  'TOKEN_NOT_ACCEPTED',
   'TOKEN_MALFORMED',
 ]);
 

@@ -51,16 +51,48 @@ export const ANSWER_ROWS: readonly FaultRow[] = [
   {
     title: 'every answer is 401, whatever the token',
     result:
-      'One new token for each question and its ordinary attempts, no storm; nothing is published, exit 1.',
+      'Two tokens and a few questions: the run stops there, with one clear cause; nothing is published, exit 1.',
+    sandbox: { patients: 12 },
     faults: [
       { match: { endpoint: 'search' }, then: { status: 401 } },
       { match: { endpoint: 'read' }, then: { status: 401 } },
     ],
     expect: {
       exit: 1,
-      failure: 'HTTP_UNAUTHORIZED',
-      causes: ['Patient', 'Condition', 'Encounter'].map((type) => `failed ${type} HTTP_UNAUTHORIZED`),
-      requests: [0, 130],
+      failure: 'TOKEN_NOT_ACCEPTED',
+      causes: ['Patient', 'Condition', 'Encounter'].map((type) => `failed ${type} TOKEN_NOT_ACCEPTED`),
+      tokens: [2, 2],
+      // A question before and two after the renewal, for each of five workers, and what begins the run.
+      requests: [5, 20],
+      says: [/grants tokens and the FHIR server takes none/],
+    },
+  },
+  {
+    title: 'from the middle of a run on every answer is 401, whatever the token',
+    result: 'The same, and what came before is published: partial, exit 3.',
+    sandbox: { patients: 12 },
+    faults: (['read', 'search', 'page'] as const).map((endpoint) => ({
+      match: { endpoint },
+      when: { fromSeconds: 5 },
+      then: { status: 401 },
+    })),
+    settings: { 'api_settings.requests_per_second': 4 },
+    expect: {
+      exit: 3,
+      causes: ['Patient', 'Condition', 'Encounter'].map((type) => `failed ${type} TOKEN_NOT_ACCEPTED`),
+      partOf: ['Patient', 'Condition', 'Encounter'],
+      requests: [15, 45],
+    },
+  },
+  {
+    title: 'one type alone is always answered 401',
+    result: 'The token is good for the others, which all come; that type’s searches fail; partial, exit 3.',
+    faults: [{ match: { type: 'Condition' }, then: { status: 401 } }],
+    settings: { 'api_settings.max_attempts': 3 },
+    expect: {
+      exit: 3,
+      causes: ['failed Condition HTTP_UNAUTHORIZED'],
+      withheld: [{ type: 'Condition' }],
     },
   },
   {

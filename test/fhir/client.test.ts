@@ -228,11 +228,46 @@ describe('the token', () => {
     expect(clock.sleeps).toEqual([]);
   });
 
-  it('is not renewed without end', async () => {
-    const { client, server, invalidated } = await setUp(json(401, ''));
-    expect((await rejection(client.read('Patient', 'p'))).code).toBe('HTTP_UNAUTHORIZED');
+  it('that is refused twice right after it was granted stops everybody, with that cause', async () => {
+    const { client, server, invalidated, clock } = await setUp(json(401, ''));
+    for (let times = 0; times < 3; times++) {
+      expect(await rejection(client.read('Patient', 'p'))).toMatchObject({
+        code: 'TOKEN_NOT_ACCEPTED',
+        failure: 'denied',
+        status: 401,
+      });
+    }
     expect(invalidated).toEqual(['token-1']);
-    expect(server.requests).toHaveLength(4);
+    expect(server.requests).toHaveLength(3);
+    // A pause before the last question: a cluster may need a moment to know a new token.
+    expect(clock.sleeps).toEqual([500]);
+  });
+
+  it('that one question alone is refused is good for the others', async () => {
+    const { client, server, invalidated } = await setUp((response, request) => {
+      (request.url!.endsWith('/Patient/q') ? json(401, '') : found)(response, request);
+    });
+    await client.read('Patient', 'p');
+    for (let times = 0; times < 2; times++) {
+      expect((await rejection(client.read('Patient', 'q'))).code).toBe('HTTP_UNAUTHORIZED');
+    }
+    await client.read('Patient', 'p');
+    // The second question's token was proven by its first: one probe is enough for a token.
+    expect(invalidated).toEqual(['token-1', 'token-2']);
+    const asked = server.requests.map(({ url }) => url.slice(-1)).join('');
+    expect(asked).toBe('pqqqpqqqqpqp');
+  });
+
+  it('that was good and is so no more, as its successor is not, stops everybody', async () => {
+    let isActive = true;
+    const { client, server } = await setUp((response, request) =>
+      (isActive ? found : json(401, ''))(response, request),
+    );
+    await client.read('Patient', 'p');
+    isActive = false;
+    expect((await rejection(client.read('Patient', 'q'))).code).toBe('TOKEN_NOT_ACCEPTED');
+    expect((await rejection(client.read('Patient', 'p'))).code).toBe('TOKEN_NOT_ACCEPTED');
+    expect(server.requests.map(({ url }) => url.slice(-1)).join('')).toBe('pqqqp');
   });
 
   it('that is refused for good stops everybody', async () => {
