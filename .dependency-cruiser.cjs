@@ -22,7 +22,8 @@ const LAYERS = [
   { part: 'ndjson/', imports: ['system/', 'errors.ts'] },
 
   // A run's durable facts: the ledger, the sum of its commits, the plan and the snapshot they count for.
-  { part: 'run/audit.ts', imports: ['system/', 'errors.ts'] },
+  { part: 'run/audit.ts', imports: ['system/', 'errors.ts', 'run/auditFile.ts'] },
+  { part: 'run/auditFile.ts', imports: ['system/'] },
   { part: 'run/ledger*', imports: ['system/', 'errors.ts', 'run/audit.ts', 'run/tally.ts'] },
   { part: 'run/tally.ts', imports: ['errors.ts'] },
   { part: 'run/plan.ts', imports: ['errors.ts', 'fhir/'] },

@@ -1,6 +1,6 @@
 import path from 'node:path';
-import { openTokenService, type Surroundings } from '../compose.ts';
-import type { JobConfig } from '../config/schema.ts';
+import { openStateLedger, openTokenService, type Surroundings } from '../compose.ts';
+import type { Config, JobConfig } from '../config/schema.ts';
 import { RoundsError } from '../errors.ts';
 import { checkAccess } from '../run/preflight.ts';
 import { systemClock } from '../system/clock.ts';
@@ -111,17 +111,19 @@ export async function rotateCommand(
   );
 }
 
-/** `token [--out FILE]`: one access token; on stdout it is the only line. */
+/** `token [--out FILE]`: one access token, audited; on stdout it is the only line. */
 export async function tokenCommand(
   command: KeysCommand & { readonly outFile: string | undefined },
   context: CommandContext,
 ): Promise<number> {
-  const job = chooseJob(await loadCommandConfig(context), command.jobName);
+  const config = await loadCommandConfig(context);
+  const job = chooseJob(config, command.jobName);
   const access = await checkAccess(job, context.signal);
   const tokens = await openTokenService(job, access, surroundings(context));
   try {
     const result = await fetchToken({
       source: tokens.source,
+      audit: () => auditToken(config, job, context),
       ...(command.outFile === undefined ? {} : { outFile: path.resolve(command.outFile) }),
     });
     if (context.json) context.print(JSON.stringify(result));
@@ -134,6 +136,24 @@ export async function tokenCommand(
     return EXIT.complete;
   } finally {
     await tokens.close();
+  }
+}
+
+/** A token opens what a run opens, so that it is handed out stands where runs stand. */
+async function auditToken(config: Config, job: JobConfig, context: CommandContext): Promise<void> {
+  const state = await openStateLedger(config, surroundings(context), context.note);
+  try {
+    await state.use(async ({ audit }) => {
+      audit.append({
+        event: 'token.handed-out',
+        atMs: systemClock.now(),
+        job: job.jobName,
+        server: new URL(job.settings.epic_settings.epic_endpoint).host,
+        clientId: job.settings.oauth_settings.client_id,
+      });
+    });
+  } finally {
+    state.close();
   }
 }
 

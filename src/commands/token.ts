@@ -6,6 +6,8 @@ import { asFileError, ensureFolder, writeAtomic } from '../system/files.ts';
 export interface TokenCommand {
   /** The caller closes it. */
   readonly source: AccessTokenSource;
+  /** Writes down, durably, that a token is handed out. */
+  readonly audit: () => Promise<void>;
   /** Where the token goes (mode 0600); without it, into the result. */
   readonly outFile?: string | undefined;
 }
@@ -23,9 +25,13 @@ export interface TokenResult {
   readonly clockSkewMs: number | undefined;
 }
 
-/** Fetches one access token. Throws what `AccessTokenSource.getAccessToken` does, PATH_UNUSABLE and DISK_FULL. */
-export async function fetchToken({ source, outFile }: TokenCommand): Promise<TokenResult> {
+/**
+ * Fetches one access token; what cannot be audited is not handed out. Throws what `AccessTokenSource.getAccessToken`
+ * does, PATH_UNUSABLE and DISK_FULL.
+ */
+export async function fetchToken({ source, outFile, audit }: TokenCommand): Promise<TokenResult> {
   const accessToken = await source.getAccessToken();
+  await audit();
   if (outFile !== undefined) await writeToken(outFile, accessToken);
   return {
     accessToken: outFile === undefined ? accessToken : undefined,

@@ -1,19 +1,10 @@
 import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  constants,
-  fchmodSync,
-  fdatasyncSync,
-  fstatSync,
-  ftruncateSync,
-  openSync,
-  readSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, fdatasyncSync, fstatSync, ftruncateSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
-import { asFileError, errno, isWindows, PRIVATE_MODES, syncFolderNow } from '../system/files.ts';
+import { asFileError } from '../system/files.ts';
 import { isoInstant } from '../system/clock.ts';
 import type { Session } from '../system/sqlite.ts';
+import { linesFrom, openForAppending, readAt, writeWhole } from './auditFile.ts';
 
 /**
  * The audit file: who pulled what, when, from which server, how much, with which hash; a line a fact, each with the
@@ -22,14 +13,17 @@ import type { Session } from '../system/sqlite.ts';
  */
 export const AUDIT_FILE = 'audit.ndjson';
 
-export type AuditEvent = 'run.begun' | 'run.published' | 'run.failed' | 'run.abandoned';
+/** What a run does stands in the file once, however often it is repeated after a crash; the others, as often as they happen. */
+export type AuditEvent =
+  'run.begun' | 'run.published' | 'run.failed' | 'run.abandoned' | 'token.handed-out' | 'ids.shown';
 
 /** One fact, before it has its place in the chain. */
 export interface AuditEntry {
   readonly event: AuditEvent;
   readonly atMs: number;
   readonly job: string;
-  readonly runId: string;
+  /** Of all events but `token.handed-out`. */
+  readonly runId?: string | undefined;
   /** Host of the FHIR server. */
   readonly server: string;
   readonly clientId: string;
@@ -50,11 +44,14 @@ export interface AuditHead {
 /** What the first line has for the hash of the line before. */
 const NO_LINE_BEFORE = '0'.repeat(64);
 
+/** How the ledger's table names what belongs to no run. */
+const NO_RUN = '';
+
 /** What of a line the chain hangs on. */
 export interface AuditLink {
   readonly seq: number;
   readonly event: AuditEvent;
-  readonly runId: string;
+  readonly runId?: string;
   readonly previous: string;
   readonly manifestSha256?: string;
 }
@@ -63,7 +60,7 @@ export interface AuditLink {
 export function readLink(line: Buffer): AuditLink | undefined {
   try {
     const link = JSON.parse(line.toString('utf8')) as Partial<AuditLink> | null;
-    const strings = [link?.event, link?.runId, link?.previous];
+    const strings = [link?.event, link?.runId ?? NO_RUN, link?.previous];
     const isLink = Number.isInteger(link?.seq) && strings.every((one) => typeof one === 'string');
     return isLink ? (link as AuditLink) : undefined;
   } catch {
@@ -108,7 +105,7 @@ export class AuditTrail {
   }
 
   /**
-   * Adds a line, durably, and returns its place. An event of a run is written once: a repetition (after a crash
+   * Adds a line, durably, and returns its place. What a run does is written once: a repetition (after a crash
    * between this line and what it tells of) returns the place it has. A line that an attempt wrote and died before
    * the ledger knew it is taken over; half a line is dropped.
    *
@@ -120,9 +117,10 @@ export class AuditTrail {
   append(entry: AuditEntry): AuditHead & { readonly foundDamage: boolean } {
     return this.#withFile((fd) => {
       const foundDamage = !this.#catchUp(fd);
-      const known = this.#find(entry.event, entry.runId);
+      const { event, runId = NO_RUN } = entry;
+      const known = event.startsWith('run.') ? this.#find(event, runId) : undefined;
       const head = known ?? this.#add(fd, entry, foundDamage);
-      return { ...head, foundDamage: foundDamage || this.#hasFoundDamage(entry.runId) };
+      return { ...head, foundDamage: foundDamage || this.#hasFoundDamage(runId) };
     });
   }
 
@@ -199,7 +197,12 @@ export class AuditTrail {
     return this.#note(readLink(line)!, line, fstatSync(fd).size, foundDamage);
   }
 
-  #note({ seq, event, runId }: AuditLink, line: Buffer, endAt: number, foundDamage: boolean): AuditHead {
+  #note(
+    { seq, event, runId = NO_RUN }: AuditLink,
+    line: Buffer,
+    endAt: number,
+    foundDamage: boolean,
+  ): AuditHead {
     const sha256 = hashOf(line);
     this.#session
       .prepare(
@@ -229,56 +232,4 @@ function userName(): string {
   } catch {
     return `uid ${process.geteuid?.() ?? '?'}`;
   }
-}
-
-function openForAppending(file: string): number {
-  const flags = constants.O_RDWR | constants.O_APPEND | (isWindows ? 0 : constants.O_NOFOLLOW);
-  try {
-    return openSync(file, flags);
-  } catch (error) {
-    if (errno(error) !== 'ENOENT') throw error;
-  }
-  const fd = openSync(file, flags | constants.O_CREAT, PRIVATE_MODES.file);
-  if (!isWindows) fchmodSync(fd, PRIVATE_MODES.file);
-  syncFolderNow(file);
-  return fd;
-}
-
-function readAt(fd: number, at: number, length: number): Buffer {
-  const bytes = Buffer.alloc(length);
-  let done = 0;
-  while (done < length) {
-    const got = readSync(fd, bytes, done, length - done, at + done);
-    if (got === 0) break;
-    done += got;
-  }
-  return bytes.subarray(0, done);
-}
-
-function writeWhole(fd: number, bytes: Buffer): void {
-  for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done);
-}
-
-const CHUNK_BYTES = 65_536;
-
-/** The lines of the file from an offset on; the last may lack its line feed. */
-export function* linesFrom(
-  fd: number,
-  from: number,
-): Generator<{ readonly line: Buffer; readonly endAt: number; readonly isWhole: boolean }> {
-  let rest = Buffer.alloc(0);
-  let at = from;
-  for (;;) {
-    const chunk = readAt(fd, at + rest.length, CHUNK_BYTES);
-    if (chunk.length === 0) break;
-    rest = Buffer.concat([rest, chunk]);
-    let start = 0;
-    for (let end = rest.indexOf(10); end >= 0; end = rest.indexOf(10, start)) {
-      yield { line: rest.subarray(start, end), endAt: at + end + 1, isWhole: true };
-      start = end + 1;
-    }
-    rest = rest.subarray(start);
-    at += start;
-  }
-  if (rest.length > 0) yield { line: rest, endAt: at + rest.length, isWhole: false };
 }

@@ -1,7 +1,8 @@
 import { closeSync, openSync } from 'node:fs';
 import { RoundsError } from '../errors.ts';
 import { errno } from '../system/files.ts';
-import { continues, hashOf, linesFrom, readLink, type AuditHead } from './audit.ts';
+import { continues, hashOf, readLink, type AuditHead } from './audit.ts';
+import { linesFrom } from './auditFile.ts';
 
 /** Someone who knows a place of the chain: the ledger, a manifest. */
 export interface AuditWitness extends AuditHead {
@@ -61,7 +62,7 @@ export function verifyAudit(file: string, { ledger, witnesses, manifests }: Audi
         if (one.seq === seq && one.sha256 !== head.sha256)
           damage.push(`line ${seq} is not the one ${one.name} knows`);
       }
-      const manifest = link.event === 'run.published' ? manifests.get(link.runId) : undefined;
+      const manifest = link.event === 'run.published' ? manifests.get(link.runId ?? '') : undefined;
       if (manifest !== undefined && manifest !== link.manifestSha256) {
         damage.push(`line ${seq}: the manifest of run ${link.runId} is not the one that was published`);
       }

@@ -5,13 +5,15 @@ import { describe, expect, it } from 'vitest';
 import { AccessTokenSource } from '../../src/auth/accessToken.ts';
 import { keyThumbprint } from '../../src/auth/keys.ts';
 import { fetchToken, type TokenResult } from '../../src/commands/token.ts';
+import { RoundsError } from '../../src/errors.ts';
 import { createHttp } from '../../src/system/http.ts';
 import { silentLog } from '../../src/system/logger.ts';
+import { rejection } from '../support/rejection.ts';
 import { answerJson, createTestClock, startTokenServer, withFolder } from '../auth/support.ts';
 
 const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-384' });
 
-async function fetchWith(outFile?: string): Promise<TokenResult> {
+async function fetchWith(outFile?: string, audit = () => Promise.resolve()): Promise<TokenResult> {
   const server = await startTokenServer(privateKey);
   const http = createHttp({ timeoutMs: 5000 });
   server.next.push(
@@ -39,7 +41,7 @@ async function fetchWith(outFile?: string): Promise<TokenResult> {
     scope: 'system/Patient.read system/Observation.read',
   });
   try {
-    return await fetchToken({ source, outFile });
+    return await fetchToken({ source, outFile, audit });
   } finally {
     await source.close();
     await http.close();
@@ -68,6 +70,15 @@ describe('token', () => {
       expect(JSON.stringify(result)).not.toContain('the-token');
       expect(await readFile(file, 'utf8')).toBe('the-token\n');
       if (process.platform !== 'win32') expect((await stat(file)).mode & 0o777).toBe(0o600);
+    });
+  });
+
+  it('is not handed out where it cannot be audited', async () => {
+    await withFolder(async (folder) => {
+      const file = path.join(folder, 'token');
+      const full = () => Promise.reject(new RoundsError('DISK_FULL', 'no space left'));
+      expect((await rejection(fetchWith(file, full))).code).toBe('DISK_FULL');
+      await expect(readFile(file)).rejects.toMatchObject({ code: 'ENOENT' });
     });
   });
 });

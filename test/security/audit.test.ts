@@ -63,6 +63,18 @@ describe('the audit file', () => {
     if (process.platform !== 'win32') expect((await stat(file)).mode & 0o777).toBe(0o600);
   });
 
+  it('has what belongs to no run as often as it happens, and what a run does once', async () => {
+    const { ledger, lines, damage, file } = await trailOf(1);
+    const token: AuditEntry = { ...entry(0, 'token.handed-out'), runId: undefined };
+    expect([1, 2].map(() => ledger.audit.append(token).seq)).toEqual([2, 3]);
+    expect([1, 2].map(() => ledger.audit.append(entry(1, 'ids.shown')).seq)).toEqual([4, 5]);
+    expect(ledger.audit.append(entry(1)).seq).toBe(1);
+    expect(JSON.parse((await lines())[1]!)).not.toHaveProperty('runId');
+    expect(damage()).toEqual([]);
+    await writeFile(file, (await readFile(file, 'utf8')).replace('token.handed-out', 'token.handed-0ut'));
+    expect(damage()[0]).toContain('line 3 does not follow line 2');
+  });
+
   it('says who, what, when, where and how much', async () => {
     const { ledger, lines } = await trailOf(0);
     ledger.audit.append({

@@ -104,6 +104,20 @@ describe('the audit of runs', () => {
     expect(forged.stdout).toContain(`line 4: the manifest of run ${runId}`);
   });
 
+  it('has a line for each token that `token` hands out, and none for one that was refused', async () => {
+    const site = await siteForTest({ sandbox: { patients: 1 }, resources: ['Patient'], mail: false });
+    const printed = await site.run(['token']);
+    expect(printed.code, printed.stderr).toBe(0);
+    expect((await site.run(['token', '--out', site.path('token')])).code).toBe(0);
+    await site.configure({ 'oauth_settings.client_id': 'nobody' });
+    expect((await site.run(['token'])).code).not.toBe(0);
+    const [line, ...others] = await linesOf(site);
+    expect(line).toMatchObject({ seq: 1, event: 'token.handed-out', job: 'default', clientId: 'e2e-client' });
+    expect(others.map(({ event }) => event)).toEqual(['token.handed-out']);
+    expect((await textsOf(site)).join()).not.toContain(printed.stdout.trim().slice(0, 20));
+    expect((await site.run(['verify', '--audit'])).code).toBe(0);
+  });
+
   it('tells in the report of the next run that the file was changed, and does not stop for it', async () => {
     const site = await siteForTest({ sandbox: { patients: 2 }, resources: ['Patient'] });
     expect((await site.run(['run'])).code).toBe(0);
