@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events';
+
 /**
  * Runs `work` for every item, at most `concurrency` at a time, taking the next item only when there is room: the
  * source is never read ahead. Rejects with the first failure (of source or work) when all that had begun has
@@ -9,6 +11,9 @@ export async function forEachConcurrent<T>(
   signal: AbortSignal,
   work: (item: T) => Promise<void>,
 ): Promise<void> {
+  // Every worker's request or sleep listens for the abort, and takes its listener away: no leak, as Node would warn of
+  // from the eleventh on.
+  setMaxListeners(0, signal);
   const items = source[Symbol.asyncIterator]();
   let stopped = false;
   let first: { readonly error: unknown } | undefined;

@@ -1,5 +1,7 @@
-import { describe, expect, it } from 'vitest';
+import { getEventListeners } from 'node:events';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { forEachConcurrent } from '../../src/pull/pool.ts';
+import { systemClock } from '../../src/system/clock.ts';
 import { settle } from '../support/fakeClock.ts';
 
 /** Numbers from 0, and how many of them were asked for. */
@@ -110,5 +112,17 @@ describe('forEachConcurrent', () => {
     give(1);
     await expect(end).rejects.toThrow('stop');
     expect(done).toEqual([0]);
+  });
+
+  it('lets many workers listen for the abort, and none of them still does afterwards', async () => {
+    const { signal } = new AbortController();
+    const warnings: string[] = [];
+    const warned = (warning: Error): void => void warnings.push(warning.name);
+    process.on('warning', warned);
+    onTestFinished(() => void process.off('warning', warned));
+    await forEachConcurrent(numbers(100).source, 30, signal, () => systemClock.sleep(1, signal));
+    await settle();
+    expect(warnings).toEqual([]);
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
   });
 });
