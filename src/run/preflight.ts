@@ -8,7 +8,17 @@ import { readResourceList, type ListedType } from '../inputs/resourceList.ts';
 import { scanRoster, type RosterScan } from '../inputs/patientRoster.ts';
 import { RUN_ID } from '../publish/layout.ts';
 import { MANIFEST } from '../publish/manifest.ts';
-import { exists, networkFileSystem, PRIVATE_MODES, provePathWritable } from '../system/files.ts';
+import {
+  asFileError,
+  errno,
+  exists,
+  lookPathWritable,
+  networkFileSystem,
+  PRIVATE_MODES,
+  provePathWritable,
+  proveRename,
+  type FileModes,
+} from '../system/files.ts';
 import { exposureOf } from '../system/ownership.ts';
 import { placeOf, type JobPlace } from './jobPlace.ts';
 import type { Ledger } from './ledger.ts';
@@ -28,11 +38,18 @@ export interface Inputs {
   readonly roster: RosterScan;
 }
 
+/** How folders are proven: `write` makes them and a file in them, `look` asks the modes and leaves no trace. */
+export type Proof = 'write' | 'look';
+
 /**
  * Checks keys, folders and files; asks no server. Throws every part's problems at once (CONFIG_INVALID, or the code
  * of the only one). When there are any, roster and list are read too, so that nothing is left for the next try.
  */
-export async function checkAccess(job: JobConfig, signal: AbortSignal): Promise<Access> {
+export async function checkAccess(
+  job: JobConfig,
+  signal: AbortSignal,
+  proof: Proof = 'write',
+): Promise<Access> {
   const { paths, jwt_settings: jwt, network, email } = job.settings;
   const parts = new Parts();
   await parts.try('method', () => checkMethod(job));
@@ -48,10 +65,10 @@ export async function checkAccess(job: JobConfig, signal: AbortSignal): Promise<
   const caPem = await parts.try('[network] ca_file', () => readOptional(network.ca_file));
   const smtpCaPem = await parts.try('[email] smtp_tls_ca', () => readOptional(email?.smtp_tls_ca));
   const ofExports = await parts.try('[paths] epic_data_export_folder', () =>
-    checkExportFolder(paths.epic_data_export_folder, placeOf(job)),
+    checkExportFolder(paths.epic_data_export_folder, placeOf(job), proof),
   );
-  const ofState = await parts.try('[paths] state_folder', () => checkStateFolder(paths.state_folder));
-  await parts.try('[paths] log_folder', () => provePathWritable(paths.log_folder));
+  const ofState = await parts.try('[paths] state_folder', () => checkStateFolder(paths.state_folder, proof));
+  await parts.try('[paths] log_folder', () => prove(paths.log_folder, proof));
   if (parts.hasProblems) await parts.try('roster and list', () => checkInputs(job, signal));
   parts.throwAll();
   const warnings = [...key!.warnings, ...(ofExports ?? []), ...(ofState ?? [])];
@@ -95,7 +112,11 @@ export function checkRosterDrop(job: JobConfig, ledger: Ledger, patients: number
  * Exports never lie inside another run's published folder, whose manifest they would contradict, and the job's own
  * folder is nobody else's. Returns warnings.
  */
-async function checkExportFolder(folder: string, { folders, modes }: JobPlace): Promise<readonly string[]> {
+async function checkExportFolder(
+  folder: string,
+  { folders, modes }: JobPlace,
+  proof: Proof,
+): Promise<readonly string[]> {
   for (let at = path.resolve(folder); path.dirname(at) !== at; at = path.dirname(at)) {
     if (RUN_ID.test(path.basename(at)) || (await exists(path.join(at, MANIFEST)))) {
       throw new RoundsError('PATH_UNUSABLE', `${folder} lies inside a run's folder, ${at}`, {
@@ -104,8 +125,26 @@ async function checkExportFolder(folder: string, { folders, modes }: JobPlace): 
     }
   }
   const warnings = await refuseExposed(folders.job, modes.folder);
-  await provePathWritable(folder, modes);
+  await prove(folder, proof, modes);
+  if (proof === 'write') await refuseTwoDisks(folders.staging, folders.job);
   return warnings;
+}
+
+/** A run becomes visible by one rename out of staging, which no file system does across its border. */
+async function refuseTwoDisks(staging: string, job: string): Promise<void> {
+  if (!(await exists(staging))) return;
+  try {
+    await proveRename(staging, job);
+  } catch (error) {
+    if (errno(error) !== 'EXDEV') throw asFileError(error, staging);
+    throw new RoundsError('PATH_UNUSABLE', `${staging} lies on another file system than ${job}`, {
+      hint: 'Unmount it, or mount the folder above both: a run is published by one rename.',
+    });
+  }
+}
+
+function prove(folder: string, proof: Proof, modes: FileModes = PRIVATE_MODES): Promise<void> {
+  return proof === 'write' ? provePathWritable(folder, modes) : lookPathWritable(folder);
 }
 
 /** Throws PATH_EXPOSED when others own a folder of ours or can reach it; returns what can only be warned of. */
@@ -121,7 +160,7 @@ async function refuseExposed(folder: string, allowed: number): Promise<readonly 
  * The ledger's disk is local and can be written to, and the folder is nobody else's. Returns warnings. Throws
  * PATH_UNUSABLE, PATH_EXPOSED.
  */
-export async function checkStateFolder(folder: string): Promise<readonly string[]> {
+export async function checkStateFolder(folder: string, proof: Proof = 'write'): Promise<readonly string[]> {
   const network = await networkFileSystem(folder);
   if (network !== undefined) {
     throw new RoundsError('PATH_UNUSABLE', `${folder} lies on ${network}`, {
@@ -129,7 +168,7 @@ export async function checkStateFolder(folder: string): Promise<readonly string[
     });
   }
   const warnings = await refuseExposed(folder, PRIVATE_MODES.folder);
-  await provePathWritable(folder);
+  await prove(folder, proof);
   return warnings;
 }
 

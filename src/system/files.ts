@@ -1,6 +1,18 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, constants, fsyncSync, openSync } from 'node:fs';
-import { chmod, copyFile, link, mkdir, open, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
+import {
+  access,
+  chmod,
+  copyFile,
+  link,
+  mkdir,
+  open,
+  readFile,
+  rename,
+  rm,
+  stat,
+  statfs,
+} from 'node:fs/promises';
 import path from 'node:path';
 import { RoundsError } from '../errors.ts';
 import type { Clock } from './clock.ts';
@@ -228,6 +240,33 @@ export async function provePathWritable(folder: string, modes: FileModes = PRIVA
     await rm(probe, { force: true });
   } catch (error) {
     throw asFileError(error, folder);
+  }
+}
+
+/**
+ * Throws PATH_UNUSABLE where `folder` (or, as long as it is missing, its nearest parent) may not be written to by
+ * this user. Makes nothing, and so cannot see a full disk.
+ */
+export async function lookPathWritable(folder: string): Promise<void> {
+  for (let at = path.resolve(folder); ; at = path.dirname(at)) {
+    try {
+      await access(at, constants.W_OK | constants.X_OK);
+      return;
+    } catch (error) {
+      if (errno(error) !== 'ENOENT' || path.dirname(at) === at) throw asFileError(error, folder);
+    }
+  }
+}
+
+/** Throws EXDEV unless a file of `from` can be renamed into `to`: only a try tells, of bind mounts too. */
+export async function proveRename(from: string, to: string): Promise<void> {
+  const [probe, renamed] = [path.join(from, '.probe'), path.join(to, '.probe')];
+  try {
+    await writeDurable(probe, '');
+    await rename(probe, renamed);
+  } finally {
+    await rm(probe, { force: true });
+    await rm(renamed, { force: true });
   }
 }
 

@@ -22,6 +22,8 @@ export interface CliOptions {
   readonly cwd?: string;
   /** In addition to PATH and HOME: nothing of the developer's own environment reaches the program. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Runs it as this user and group, where the test's process may say so (root). */
+  readonly uid?: number;
 }
 
 /** Starts `fhir-rounds ...` as a process of its own. */
@@ -32,6 +34,7 @@ export async function startCli(args: readonly string[], options: CliOptions = {}
     cwd: options.cwd,
     env: { PATH, HOME, ...(TMPDIR === '' ? {} : { TMPDIR }), ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
+    ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }),
   });
   const output = { stdout: '', stderr: '' };
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output.stdout += text));
