@@ -1,7 +1,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { ALL_COMMANDS } from './cli/allCommands.ts';
 import { GROUPS, SHARED_OPTIONS, type CommandSpec, type Given, type OptionSpec } from './cli/commandSpec.ts';
-import type { CommandContext } from './commands/context.ts';
+import type { CommandContext, Terminal } from './commands/context.ts';
 import { EXIT, programVersion } from './commands/context.ts';
 import { asRoundsError, RoundsError } from './errors.ts';
 
@@ -96,9 +96,26 @@ function contextOf(values: Values): CommandContext {
     quiet: values['quiet'] === true,
     signal: interrupted.signal,
     print: (text) => void process.stdout.write(`${text}\n`),
-    note: (text) => void process.stderr.write(`${text}\n`),
-    isTerminal: process.stderr.isTTY,
+    note: (text) => (values['json'] === true ? noteEvent({ event: 'remark', text }) : note(text)),
+    noteEvent,
+    terminal: terminalOf(process.stderr),
     useColour: process.stderr.isTTY && !process.env['NO_COLOR'],
+  };
+}
+
+const note = (text: string): void => void process.stderr.write(`${text}\n`);
+const noteEvent = (event: object): void => note(JSON.stringify(event));
+
+/** stderr as a screen; undefined for a pipe, a dumb terminal, and one without a width (some CI systems). */
+function terminalOf(stream: NodeJS.WriteStream): Terminal | undefined {
+  if (!stream.isTTY || process.env['TERM'] === 'dumb' || !stream.columns) return undefined;
+  return {
+    write: (text) => void stream.write(text),
+    size: () => ({ columns: stream.columns, rows: stream.rows }),
+    onResize: (resized, signal) => {
+      stream.on('resize', resized);
+      signal.addEventListener('abort', () => stream.off('resize', resized), { once: true });
+    },
   };
 }
 
@@ -129,10 +146,11 @@ try {
     process.exitCode = exitCodeFor(error);
     const wantsJson = process.argv.includes('--json');
     const { code, failure, message, hint, problems } = error;
-    if (wantsJson)
+    const frames = code === 'INTERNAL' ? framesOf(error.cause) : '';
+    if (wantsJson) {
       process.stdout.write(`${JSON.stringify({ error: { code, failure, message, hint, problems } })}\n`);
-    process.stderr.write(`fhir-rounds: ${code}: ${message}\n${hint}\n`);
-    if (code === 'INTERNAL') process.stderr.write(framesOf(error.cause));
+      noteEvent({ event: 'error', code, message, hint, ...(frames === '' ? {} : { frames }) });
+    } else process.stderr.write(`fhir-rounds: ${code}: ${message}\n${hint}\n${frames}`);
   }
 }
 

@@ -21,7 +21,7 @@ export async function daemonCommand(context: CommandContext): Promise<number> {
   const config = await loadCommandConfig(context);
   const [first] = config.jobs;
   const { paths, logging } = first!.settings;
-  const log = await openLog({ ...logging, folder: paths.log_folder, human: context.isTerminal });
+  const log = await openLog({ ...logging, folder: paths.log_folder, human: context.terminal !== undefined });
   const state = await openStateLedger(config, { clock: systemClock, log }, context.note);
   try {
     return await serve(config, state, log, context);

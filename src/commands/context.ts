@@ -13,10 +13,21 @@ export interface CommandContext {
   readonly signal: AbortSignal;
   /** Writes a result to stdout. */
   readonly print: (text: string) => void;
-  /** Writes progress and remarks to stderr. */
+  /** Writes a line of progress or a remark to stderr; with --json as `{"event":"remark","text":...}`. */
   readonly note: (text: string) => void;
-  readonly isTerminal: boolean;
+  /** Writes an event to stderr, as one JSON object a line. */
+  readonly noteEvent: (event: object) => void;
+  /** stderr, where it is a terminal that can move its cursor. */
+  readonly terminal: Terminal | undefined;
+  /** Whether colours are welcome on stderr (NO_COLOR). */
   readonly useColour: boolean;
+}
+
+/** A screen on which what was written can be written over. */
+export interface Terminal {
+  write(text: string): void;
+  size(): { readonly columns: number; readonly rows: number };
+  onResize(resized: () => void, signal: AbortSignal): void;
 }
 
 /** Exit codes (fixed): README, "Exit codes". */

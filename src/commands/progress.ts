@@ -1,103 +1,119 @@
 import type { Emit, RunEvent } from '../run/events.ts';
-import type { Clock } from '../system/clock.ts';
-import type { CommandContext } from './context.ts';
+import { isoInstant, type Clock } from '../system/clock.ts';
+import type { CommandContext, Terminal } from './context.ts';
+import { advance, NOTHING_YET, type ProgressState } from './progressState.ts';
+import { lineOfEvent, liveLines, plainLine } from './progressView.ts';
 
-const BAR_CELLS = 24;
 /** Plain lines, when piped, come no more often than this. */
 const LINE_EVERY_MS = 10_000;
+/** A live view is drawn anew so often also when nothing happens: pauses run down. */
+const DRAW_EVERY_MS = 1_000;
 
-const PHASES = {
-  searches: 'pulling',
-  'second-pass': 'asking failed searches once more',
-  references: 'fetching what was referred to',
-  publishing: 'publishing',
-} as const;
+export interface Progress {
+  readonly emit: Emit;
+  /** Leaves the last state on the screen and the cursor below it. May be repeated. */
+  readonly end: () => void;
+}
 
-/** Shows a run's events on stderr: a live bar on a terminal, plain lines when piped, nothing with --quiet. */
-export function showProgress(context: CommandContext, clock: Clock): { emit: Emit; end(): void } {
+/**
+ * Shows a run's events on stderr: a live view on a terminal, plain lines when piped, with --json each event as one
+ * JSON object a line, nothing with --quiet.
+ */
+export function showProgress(context: CommandContext, clock: Clock): Progress {
   if (context.quiet) return { emit: () => undefined, end: () => undefined };
-  const screen = new Screen(context, clock);
-  return { emit: (event) => screen.take(event), end: () => screen.end() };
+  if (context.json) return jsonLines(context, clock);
+  return context.terminal ? new LiveView(context, context.terminal, clock) : plainLines(context, clock);
 }
 
-class Screen {
+function jsonLines({ noteEvent }: CommandContext, clock: Clock): Progress {
+  return {
+    emit: ({ event, ...rest }) => noteEvent({ event, at: isoInstant(clock.now()), ...rest }),
+    end: () => undefined,
+  };
+}
+
+function plainLines({ note }: CommandContext, clock: Clock): Progress {
+  let state = NOTHING_YET;
+  let lastLineAt = -Infinity;
+  return {
+    emit: (event) => {
+      const nowMs = clock.monotonicMs();
+      state = advance(state, event, nowMs);
+      const line = lineOfEvent(event);
+      if (line !== undefined) note(line);
+      else if (event.event === 'run.progress' && nowMs - lastLineAt >= LINE_EVERY_MS) {
+        lastLineAt = nowMs;
+        note(plainLine(state, nowMs));
+      }
+    },
+    end: () => undefined,
+  };
+}
+
+const CLEAR_BELOW = '\x1b[J';
+
+/**
+ * Some lines that are drawn over again. Each is cut to the terminal's width at the moment it is drawn. After a resize
+ * it is not known how many rows they take, so the next ones are drawn below and nothing above is touched.
+ */
+class LiveView implements Progress {
   readonly #context: CommandContext;
+  readonly #terminal: Terminal;
   readonly #clock: Clock;
-  readonly #startedAt: number;
-  #lastLineAt = 0;
-  #hasBar = false;
-  #doneAtStart: number | undefined;
+  readonly #ended = new AbortController();
+  #state: ProgressState = NOTHING_YET;
+  #isPulling = false;
+  #drawn = 0;
 
-  constructor(context: CommandContext, clock: Clock) {
+  constructor(context: CommandContext, terminal: Terminal, clock: Clock) {
     this.#context = context;
+    this.#terminal = terminal;
     this.#clock = clock;
-    this.#startedAt = clock.monotonicMs();
+    terminal.onResize(() => (this.#drawn = 0), this.#ended.signal);
+    void this.#keepDrawing();
   }
 
-  take(event: RunEvent): void {
-    switch (event.event) {
-      case 'run.started':
-        this.#line(
-          `run ${event.runId}${event.resumed ? ' goes on' : ''}: ${event.patients} patients, ${event.planned} searches`,
-        );
-        break;
-      case 'run.progress':
-        this.#progress(event);
-        break;
-      case 'run.phase':
-        if (event.phase !== 'searches') this.#line(PHASES[event.phase]);
-        break;
-      case 'server.paused':
-        this.#line(
-          event.reason === 'asked'
-            ? `the server asks for ${seconds(event.ms)} of rest`
-            : 'the server is away; waiting for it',
-        );
-        break;
-      case 'server.back':
-        this.#line(`the server is back after ${seconds(event.awayMs)}`);
-        break;
-      case 'search.gap':
-      case 'search.failed':
-      case 'run.closed':
-        break;
+  readonly emit = (event: RunEvent): void => {
+    this.#state = advance(this.#state, event, this.#clock.monotonicMs());
+    if (event.event === 'run.progress') this.#isPulling = true;
+    const line = lineOfEvent(event);
+    if (line !== undefined) {
+      this.#erase();
+      this.#context.note(line);
+    }
+    if (event.event === 'run.closed') this.#isPulling = false;
+    this.#draw();
+  };
+
+  readonly end = (): void => this.#ended.abort();
+
+  async #keepDrawing(): Promise<void> {
+    const { signal } = this.#ended;
+    while (!signal.aborted) {
+      await this.#clock.sleep(DRAW_EVERY_MS, signal).catch(() => undefined);
+      if (!signal.aborted) this.#draw();
     }
   }
 
-  end(): void {
-    if (this.#hasBar) this.#context.note('');
-    this.#hasBar = false;
+  #draw(): void {
+    if (!this.#isPulling || this.#ended.signal.aborted) return;
+    const { columns, rows } = this.#terminal.size();
+    const lines = liveLines(this.#state, this.#clock.monotonicMs(), {
+      columns,
+      rows,
+      colour: this.#context.useColour,
+    });
+    this.#terminal.write(`${this.#toTop()}${lines.join('\n')}\n`);
+    this.#drawn = lines.length;
   }
 
-  #progress({ searches, records, bytes }: Extract<RunEvent, { event: 'run.progress' }>): void {
-    const done = searches.ok + searches.empty + searches.gap + searches.failed;
-    this.#doneAtStart ??= done;
-    const now = this.#clock.monotonicMs();
-    const rate = (done - this.#doneAtStart) / Math.max(1, (now - this.#startedAt) / 1000);
-    const left = rate > 0 ? `, ${seconds(((searches.planned - done) / rate) * 1000)} left` : '';
-    const trouble =
-      searches.failed + searches.gap > 0 ? `, ${searches.gap} gaps, ${searches.failed} failed` : '';
-    const text =
-      `${done}/${searches.planned} searches, ${records} resources, ${(bytes / 1e6).toFixed(1)} MB, ` +
-      `${rate.toFixed(1)}/s${left}${trouble}`;
-    if (this.#context.isTerminal) {
-      const filled = Math.round((BAR_CELLS * done) / Math.max(1, searches.planned));
-      process.stderr.write(`\r\x1b[2K[${'#'.repeat(filled)}${'.'.repeat(BAR_CELLS - filled)}] ${text}`);
-      this.#hasBar = true;
-    } else if (now - this.#lastLineAt >= LINE_EVERY_MS) {
-      this.#lastLineAt = now;
-      this.#context.note(text);
-    }
+  #erase(): void {
+    if (this.#drawn > 0) this.#terminal.write(this.#toTop());
+    this.#drawn = 0;
   }
 
-  #line(text: string): void {
-    this.end();
-    this.#context.note(text);
+  /** To the first line that was drawn, with all below it gone. */
+  #toTop(): string {
+    return this.#drawn === 0 ? '' : `\x1b[${this.#drawn}A\r${CLEAR_BELOW}`;
   }
-}
-
-function seconds(ms: number): string {
-  const s = Math.round(ms / 1000);
-  if (s < 90) return `${s} s`;
-  return s < 5400 ? `${Math.round(s / 60)} min` : `${(s / 3600).toFixed(1)} h`;
 }

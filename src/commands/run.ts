@@ -64,7 +64,7 @@ export async function runOnce(
     // The screen shows the run's progress; the lines go into the file.
     target: logging.target === 'stdout' ? 'stdout' : 'file',
     folder: paths.log_folder,
-    human: context.isTerminal,
+    human: context.terminal !== undefined && !context.json,
   });
   const progress = showProgress(context, clock);
   try {
@@ -144,7 +144,7 @@ async function mail(
 
 /** `run --dry-run`: what a run would ask for; no request is made and nothing is written. */
 async function dryRun(job: JobConfig, context: CommandContext): Promise<number> {
-  await checkAccess(job, context.signal, 'look');
+  await checkAccess(job, context.signal);
   const { listed, roster } = await checkInputs(job, context.signal);
   const result = {
     job: job.jobName,

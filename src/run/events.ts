@@ -20,6 +20,7 @@ export type RunEvent =
       readonly searches: SearchCounts;
       readonly records: number;
       readonly bytes: number;
+      readonly types: readonly TypeProgress[];
     }
   | { readonly event: 'run.phase'; readonly phase: 'searches' | 'second-pass' | 'references' | 'publishing' }
   | {
@@ -33,6 +34,13 @@ export type RunEvent =
   | { readonly event: 'server.paused'; readonly ms: number; readonly reason: 'asked' | 'away' }
   | { readonly event: 'server.back'; readonly awayMs: number }
   | { readonly event: 'run.closed'; readonly runId: string; readonly status: string };
+
+/** How far one resource type has come. */
+export interface TypeProgress {
+  readonly resourceType: string;
+  readonly searches: SearchCounts;
+  readonly records: number;
+}
 
 export type Emit = (event: RunEvent) => void;
 

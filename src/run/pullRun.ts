@@ -13,7 +13,7 @@ import { PRIVATE_MODES, type FileModes } from '../system/files.ts';
 import { tellTrouble, type Emit, type RunEvent } from './events.ts';
 import type { Ledger } from './ledger.ts';
 import type { RunRow } from './ledgerRows.ts';
-import { referencedTypeNo } from './plan.ts';
+import { referencedTypeNo, type PullPlan } from './plan.ts';
 import { replay } from './replay.ts';
 import { snapshotRoster, type Snapshot } from './snapshot.ts';
 import type { RunTally } from './tally.ts';
@@ -70,7 +70,7 @@ export async function pullRun(options: PullOptions): Promise<PulledRun> {
       clock,
       referencedTypeNo: (resourceType) => referencedTypeNo(plan, resourceType),
       cost: () => client.cost,
-      committed: () => emit(progressOf(tally)),
+      committed: () => emit(progressOf(tally, plan)),
     });
     const quota: DocumentQuota = { usedUpBy: undefined };
     try {
@@ -150,12 +150,22 @@ async function* searchesLeft(
   }
 }
 
-function progressOf(tally: RunTally): RunEvent {
-  let records = 0;
+function progressOf(tally: RunTally, plan: PullPlan): RunEvent {
+  const recordsOf = new Map<string, number>();
   let bytes = 0;
-  for (const file of tally.files.values()) {
-    records += file.count;
-    bytes += file.bytes;
+  for (const { resourceType, count, bytes: size } of tally.files.values()) {
+    recordsOf.set(resourceType, (recordsOf.get(resourceType) ?? 0) + count);
+    bytes += size;
   }
-  return { event: 'run.progress', searches: tally.totals, records, bytes };
+  return {
+    event: 'run.progress',
+    searches: tally.totals,
+    records: [...recordsOf.values()].reduce((sum, records) => sum + records, 0),
+    bytes,
+    types: [...plan.searched, ...plan.referenced].map(({ resourceType }, typeNo) => ({
+      resourceType,
+      searches: tally.countsOf(typeNo),
+      records: recordsOf.get(resourceType) ?? 0,
+    })),
+  };
 }
