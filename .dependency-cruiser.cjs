@@ -6,7 +6,8 @@
  * `*` stands for the rest of a file's name. The first part that fits a file is the file's.
  */
 const LAYERS = [
-  { part: 'errors.ts', imports: [] },
+  { part: 'errorCodes.ts', imports: [] },
+  { part: 'errors.ts', imports: ['errorCodes.ts'] },
   { part: 'system/', imports: ['errors.ts'] },
 
   // Names and shapes that others speak in.

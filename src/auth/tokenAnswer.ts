@@ -27,14 +27,16 @@ const NOTABLE_SKEW_MS = 30_000;
  * The codes of the IANA registry "OAuth Extensions Errors" and RFC 6749, 5.2. Only these are ever repeated in a
  * message, so that no foreign text gets into a log.
  */
-const TRANSIENT_ERRORS = ['server_error', 'temporarily_unavailable'];
-const REGISTERED_ERRORS = [
-  ...['invalid_request', 'invalid_client', 'invalid_grant', 'unauthorized_client', 'unsupported_grant_type'],
-  ...['invalid_scope', 'access_denied', 'unsupported_response_type', 'invalid_token', 'insufficient_scope'],
-  ...['invalid_target', 'invalid_request_object', 'unsupported_token_type', 'invalid_client_metadata'],
-  ...['unapproved_software_statement', 'invalid_software_statement', 'use_dpop_nonce', 'invalid_dpop_proof'],
+const TRANSIENT_ERRORS = ['server_error', 'temporarily_unavailable'] as const;
+export const OAUTH_ERRORS = [
+  ...(['invalid_request', 'invalid_client', 'invalid_grant', 'unauthorized_client'] as const),
+  ...(['unsupported_grant_type', 'invalid_scope', 'access_denied', 'unsupported_response_type'] as const),
+  ...(['invalid_token', 'insufficient_scope', 'invalid_target', 'invalid_request_object'] as const),
+  ...(['unsupported_token_type', 'invalid_client_metadata', 'unapproved_software_statement'] as const),
+  ...(['invalid_software_statement', 'use_dpop_nonce', 'invalid_dpop_proof'] as const),
   ...TRANSIENT_ERRORS,
-];
+] as const;
+export type OAuthError = (typeof OAUTH_ERRORS)[number];
 
 /**
  * The server's clock minus ours, by the answer's Date header (which has whole seconds, hence the half), taken
@@ -105,8 +107,8 @@ function refusal(
   const bare = (status === 400 || status === 401) && answer.body.toString('utf8').trim() === '';
   if (error === 'invalid_client' || bare) return invalidClient(status, context);
   if (typeof error !== 'string') return malformed(`it answered ${status} without an OAuth error`, status);
-  const known = REGISTERED_ERRORS.includes(error);
-  const failure: FailureClass = TRANSIENT_ERRORS.includes(error) ? 'transient' : 'denied';
+  const known = OAUTH_ERRORS.some((one) => one === error);
+  const failure: FailureClass = TRANSIENT_ERRORS.some((one) => one === error) ? 'transient' : 'denied';
   const named = known ? error : 'an error code that is not registered';
   return new RoundsError('TOKEN_REFUSED', `the token endpoint answered ${status}: ${named}`, {
     status,

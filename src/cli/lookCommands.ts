@@ -55,4 +55,12 @@ export const LOOK_COMMANDS: readonly CommandSpec[] = [
         : verifyCommand(given.args[0], context);
     },
   },
+  {
+    name: 'explain',
+    args: [{ name: 'code', optional: true, kind: 'code' }],
+    text: 'cause and remedy of an error code: ours, Epic’s or OAuth’s; without one, all of them',
+    examples: ['explain TOKEN_INVALID_CLIENT', 'explain 59108', 'explain'],
+    run: async (given, context) =>
+      (await import('../commands/explain.ts')).explainCommand(given.args[0], context),
+  },
 ];
