@@ -72,6 +72,12 @@ export function certificateThumbprint(pem: string): CertificateThumbprint {
   };
 }
 
+/** From when until when a certificate (PEM) holds, in ms since 1970. Throws KEY_INVALID when it is none. */
+export function certificateTerm(pem: string): { readonly fromMs: number; readonly untilMs: number } {
+  const { validFrom, validTo } = parseCertificate(pem);
+  return { fromMs: Date.parse(validFrom), untilMs: Date.parse(validTo) };
+}
+
 /** Whether a certificate (PEM) holds the public half of `privateKey`. Throws KEY_INVALID when it is none. */
 export function certificateFits(pem: string, privateKey: KeyObject): boolean {
   return parseCertificate(pem).checkPrivateKey(privateKey);

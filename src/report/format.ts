@@ -76,6 +76,21 @@ export function instant(ms: number, timezone: string): string {
   return `${day}, ${part('hour')}:${part('minute')}:${part('second')} ${offset} (${timezone})`;
 }
 
+/** `22 Nov 2026`, in the zone. */
+export function dayOf(ms: number, timezone: string): string {
+  const date = instant(ms, timezone);
+  return date.slice(date.indexOf(' ') + 1, date.indexOf(','));
+}
+
+/** Against what is usual, in whole per cent: `+3%`, `-45%`, `=`, `new` (usually none), `-` (nothing is usual yet). */
+export function percentChange(now: number, usual: number | undefined): string {
+  if (usual === undefined) return '-';
+  if (usual === 0) return now === 0 ? '=' : 'new';
+  const percent = Math.round(100 * (now / usual - 1));
+  if (percent === 0) return '=';
+  return `${percent > 0 ? '+' : ''}${count(percent)}%`;
+}
+
 /** Records now against then: `+12`, `-3`, `=`, `new` (then had none), `-` (there is no then). */
 export function change(now: number, before: number | undefined, hasPrevious: boolean): string {
   if (!hasPrevious) return '-';
@@ -100,6 +115,14 @@ export function rosterLines(lines: readonly number[], searches: number): string 
 export function oneLine(text: string): string {
   return text.replace(/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]+/gu, ' ').trim();
 }
+
+/** An error code as words: `TOKEN_REFUSED` is `token refused`. */
+export function codeWords(code: string): string {
+  const words = oneLine(code).toLowerCase().split('_');
+  return words.map((word) => (ABBREVIATIONS.has(word) ? word.toUpperCase() : word)).join(' ');
+}
+
+const ABBREVIATIONS: ReadonlySet<string> = new Set(['fhir', 'http', 'tls', 'mrn', 'csv', 'ini']);
 
 /** A mail's subject: one line of ASCII, so that no server or client needs to decode it. */
 export function asciiLine(text: string): string {

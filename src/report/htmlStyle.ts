@@ -30,6 +30,17 @@ export const LIGHT = {
   total: `border-top:2px solid ${MUTED};font-weight:700`,
   gap: 'color:#8a5300;font-weight:700',
   failed: 'color:#a32020;font-weight:700',
+  marks: `margin:18px 0 0;border-radius:8px;background:#fff6e5`,
+  marksInside: 'padding:12px 16px 12px;border-left:4px solid #c27b00;border-radius:8px',
+  marksHeading: 'margin:0 0 4px;font-size:15px;line-height:1.35;font-weight:700;color:#8a5300',
+  markList: 'margin:0;padding-left:18px;font-size:14px',
+  mark: 'margin:0 0 2px',
+  strip: 'margin:22px 0 0;border-collapse:separate;width:100%;max-width:420px;table-layout:fixed',
+  bar: `height:36px;padding:0 2px 0 0`,
+  barFill: 'border-radius:2px 2px 0 0;font-size:0;line-height:0;',
+  barTone: { complete: '#5b9c84', partial: '#c27b00', failed: '#b33a3a', abandoned: '#8b959e' },
+  barText: { complete: MUTED, partial: '#8a5300', failed: '#a32020', abandoned: MUTED },
+  barLetter: 'padding:1px 2px 0 0;text-align:center;font-size:11px;line-height:14px;font-weight:700;',
   hint: `font-weight:400;color:${MUTED}`,
   causes:
     'width:100%;border-collapse:collapse;font-size:13px;line-height:1.45;overflow-wrap:anywhere;font-variant-numeric:tabular-nums',
@@ -59,6 +70,11 @@ export const DARK_AND_NARROW = `
 .k{background:#2b333a!important}
 .g{color:#f0b45b!important}
 .x{color:#ff8f86!important}
+.a{background:#33290f!important}
+.ic{background:#4f8f78!important}
+.ip{background:#d08a1c!important}
+.if{background:#d9605a!important}
+.ia{background:#7b868f!important}
 }
 @media (max-width:560px){
 .b{padding:0!important}

@@ -21,10 +21,10 @@ const MAIL_HTML_BYTES = 30_000;
 
 /** What a mail lists, from the most to the least: the first that fits is taken. */
 const MAIL_LIMITS: readonly ReportLimits[] = [
-  { types: 60, causes: 24, notes: 12 },
-  { types: 40, causes: 16, notes: 8 },
-  { types: 30, causes: 8, notes: 4 },
-  { types: 10, causes: 3, notes: 2 },
+  { marks: 12, types: 60, causes: 24, notes: 12 },
+  { marks: 12, types: 40, causes: 16, notes: 8 },
+  { marks: 8, types: 30, causes: 8, notes: 4 },
+  { marks: 5, types: 10, causes: 3, notes: 2 },
 ];
 
 /**

@@ -1,6 +1,7 @@
 import { asciiLine, count } from './format.ts';
 import { DARK_AND_NARROW, LIGHT } from './htmlStyle.ts';
-import { TYPE_COLUMNS, type CauseGroup, type ReportView, type TypeRow } from './reportView.ts';
+import type { CauseGroup } from './causeGroups.ts';
+import { TYPE_COLUMNS, type ReportView, type StripCell, type TypeRow } from './reportView.ts';
 
 /**
  * The report as one HTML page for mail clients: tables and inline CSS, since that is what all of them show
@@ -11,6 +12,8 @@ export function renderHtml(view: ReportView, whole: string): string {
   const title = escape(asciiLine(view.subject));
   const sections = [
     verdict(view),
+    marks(view, whole),
+    strip(view.strip),
     facts(view.facts),
     view.rows.length === 0 ? '' : typeTable(view),
     causes(view, 'failed', 'Failed searches'),
@@ -71,6 +74,49 @@ function verdict(view: ReportView): string {
   );
 }
 
+function marks(view: ReportView, whole: string): string {
+  if (view.marks.length === 0) return '';
+  const items = view.marks.map((mark) => `<li style="${LIGHT.mark}">${escape(mark)}</li>`).join('\n');
+  const more = view.cut.marks === 0 ? '' : '\n' + cut(view.cut.marks, 'mark', whole);
+  return `<table role="presentation" class="a" width="100%" cellpadding="0" cellspacing="0" style="${LIGHT.marks}"><tr><td style="${LIGHT.marksInside}">
+<h2 class="g" style="${LIGHT.marksHeading}">Look at this</h2>
+<ul style="${LIGHT.markList}">
+${items}
+</ul>${more}
+</td></tr></table>`;
+}
+
+const STRIP_HEIGHT = 36;
+const STRIP_LEAST = 4;
+
+/** A bar a run, as high as its records; what was not complete has its letter below. */
+function strip(cells: readonly StripCell[]): string {
+  if (cells.length === 0) return '';
+  const [first, last] = [cells[0]!, cells.at(-1)!];
+  const bars = cells.map(({ status, label, height }) => {
+    const px = Math.max(STRIP_LEAST, Math.round(STRIP_HEIGHT * height));
+    return `<td valign="bottom" title="${escape(label)}" style="${LIGHT.bar}"><div class="i${status[0]}" style="height:${px}px;${LIGHT.barFill}background:${LIGHT.barTone[status]}"></div></td>`;
+  });
+  const letters = cells.map(
+    ({ status }) =>
+      `<td class="${status === 'complete' ? 'm' : status === 'partial' ? 'g' : 'x'}" style="${LIGHT.barLetter}color:${LIGHT.barText[status]}">${status === 'complete' ? '&#183;' : status[0]!.toUpperCase()}</td>`,
+  );
+  const summary = `The last ${cells.length} runs by records, from ${first.label}, to this one, ${last.label}.`;
+  return `<table class="l" role="img" aria-label="${escape(summary)}" cellpadding="0" cellspacing="0" style="${LIGHT.strip}">
+<tr>${bars.join('')}</tr>
+<tr>${letters.join('')}</tr>
+</table>
+<p class="m" style="${LIGHT.small}">${escape(legend(cells))}</p>`;
+}
+
+function legend(cells: readonly StripCell[]): string {
+  const others = (['partial', 'failed', 'abandoned'] as const).filter((status) =>
+    cells.some((cell) => cell.status === status),
+  );
+  const letters = others.map((status) => `${status[0]!.toUpperCase()} ${status}`);
+  return [`The last ${cells.length} runs by records, this one at the right`, ...letters].join(' - ') + '.';
+}
+
 function facts(pairs: ReportView['facts']): string {
   const rows = pairs.map(
     ([label, value]) =>
@@ -89,7 +135,8 @@ const COLUMN_CLASS: Readonly<Record<(typeof TYPE_COLUMNS)[number], string>> = {
   empty: 'v',
   gap: '',
   failed: '',
-  change: '',
+  change: 'v',
+  usual: '',
 };
 
 function typeTable(view: ReportView): string {
@@ -98,7 +145,9 @@ function typeTable(view: ReportView): string {
       .map((cell, i) => {
         const column = TYPE_COLUMNS[i]!;
         const marked =
-          (column === 'gap' && row.hasGap && 'g') || (column === 'failed' && row.hasFailed && 'x') || '';
+          (((column === 'gap' && row.hasGap) || (column === 'usual' && row.isMarked)) && 'g') ||
+          (column === 'failed' && row.hasFailed && 'x') ||
+          '';
         const name = [COLUMN_CLASS[column], marked].filter((c) => c !== '').join(' ');
         const style = marked === '' ? '' : ` style="${marked === 'g' ? LIGHT.gap : LIGHT.failed}"`;
         return `<td${name === '' ? '' : ` class="${name}"`}${style}>${escape(cell)}</td>`;
@@ -113,7 +162,7 @@ function typeTable(view: ReportView): string {
   const more =
     view.cut.types === 0
       ? ''
-      : `\n<tr class="r m" style="${LIGHT.row}"><td colspan="9" align="left">and ${count(view.cut.types)} more types, counted in the total</td></tr>`;
+      : `\n<tr class="r m" style="${LIGHT.row}"><td colspan="10" align="left">and ${count(view.cut.types)} more types, counted in the total</td></tr>`;
   return `<h2 style="${LIGHT.heading}">Resources</h2>
 <table class="t" cellpadding="5" cellspacing="0" style="${LIGHT.table}">
 <thead><tr class="h m" style="${LIGHT.head}"><th scope="col" align="left">type</th>${heads.join('')}</tr></thead>
@@ -123,7 +172,7 @@ ${view.rows.map((row) => tr(row, 'r', LIGHT.row)).join('\n')}${more}
 <tfoot>${tr(view.total, 'r z', LIGHT.total)}</tfoot>
 </table>
 <p class="m" style="${LIGHT.small}">${escape(view.baseline)}</p>
-<p class="n m" style="${LIGHT.narrowNote}">This screen is narrow: files, bytes, ok and empty are in the text version of this report.</p>`;
+<p class="n m" style="${LIGHT.narrowNote}">This screen is narrow: some columns are in the text version of this report.</p>`;
 }
 
 function causes(view: ReportView, outcome: CauseGroup['outcome'], heading: string): string {

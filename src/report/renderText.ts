@@ -1,16 +1,19 @@
 import { count } from './format.ts';
-import { TYPE_COLUMNS, type CauseGroup, type ReportView, type TypeRow } from './reportView.ts';
+import type { CauseGroup } from './causeGroups.ts';
+import { TYPE_COLUMNS, type ReportView, type StripCell, type TypeRow } from './reportView.ts';
 
-/** What a plain mail client shows without wrapping (RFC 5322, 2.1.1: lines of at most 78 characters). */
-const WIDTH = 78;
+/** RFC 5322, 2.1.1, allows 78 characters; two less, so that a reply can quote it with `> `. */
+const WIDTH = 76;
 
-/** The report as plain text of 78 columns; only a word longer than that (a path) makes a longer line. */
+/** The report as plain text of 76 columns; only a word longer than that (a path) makes a longer line. */
 export function renderText(view: ReportView, whole: string): string {
   const blocks: string[] = [
     underlined(`${view.word} - ${view.headline}`, '='),
     [...view.verdict, ...command(view)].map((line) => wrap(line)).join('\n'),
-    facts(view.facts),
   ];
+  if (view.marks.length > 0) blocks.push(marks(view, whole));
+  if (view.strip.length > 0) blocks.push(strip(view.strip));
+  blocks.push(facts(view.facts));
   if (view.rows.length > 0) blocks.push(typeTable(view));
   for (const outcome of ['failed', 'gap'] as const) {
     const groups = view.groups.filter((group) => group.outcome === outcome);
@@ -29,6 +32,24 @@ export function renderText(view: ReportView, whole: string): string {
   }
   blocks.push(wrap(view.footer));
   return blocks.join('\n\n') + '\n';
+}
+
+function marks(view: ReportView, whole: string): string {
+  const lines = view.marks.map((mark) => wrap(mark, '! ', '  '));
+  if (view.cut.marks > 0) lines.push(cutLine(view.cut.marks, 'mark', whole));
+  return `${underlined('Look at this', '-')}\n${lines.join('\n')}`;
+}
+
+const STRIP_LETTERS = { complete: '.', partial: 'P', failed: 'F', abandoned: 'A' } as const;
+
+/** `Last 14 runs  ..P..F........  (. complete, P partial, F failed; this one last)` */
+function strip(cells: readonly StripCell[]): string {
+  const letters = cells.map(({ status }) => STRIP_LETTERS[status]).join('');
+  const kinds = (['complete', 'partial', 'failed', 'abandoned'] as const).filter((status) =>
+    cells.some((cell) => cell.status === status),
+  );
+  const legend = kinds.map((status) => `${STRIP_LETTERS[status]} ${status}`).join(', ');
+  return wrap(`Last ${cells.length} runs: ${letters} (${legend}; this one last)`);
 }
 
 function command(view: ReportView): string[] {
@@ -50,16 +71,29 @@ function facts(pairs: ReportView['facts']): string {
   return pairs.map(([label, value]) => wrap(value, label.padEnd(width), ' '.repeat(width))).join('\n');
 }
 
+/** Left out first where the table would be too wide: the manifest has them. */
+const SPARED_COLUMNS = ['files', 'bytes', 'empty', 'ok'] as const;
+const NAME_WIDTH = 12;
+
 function typeTable(view: ReportView): string {
   const rows = [...view.rows, view.total];
-  const widths = TYPE_COLUMNS.map((head, i) =>
-    Math.max(head.length, ...rows.map((row) => row.cells[i]!.length)),
-  );
-  const numbers = widths.reduce((sum, width) => sum + width + 1, 0);
+  const all = TYPE_COLUMNS.map((head, at) => {
+    const width = Math.max(head.length, ...rows.map((row) => row.cells[at]!.length));
+    return { head, at, width };
+  });
+  const widthOf = (columns: typeof all): number => columns.reduce((sum, { width }) => sum + width + 1, 0);
+  const spared: string[] = [];
+  let columns = all;
+  for (const head of SPARED_COLUMNS) {
+    if (widthOf(columns) + NAME_WIDTH <= WIDTH) break;
+    spared.push(head);
+    columns = columns.filter((column) => column.head !== head);
+  }
+  const numbers = widthOf(columns);
   const longest = Math.max(...rows.map((row) => row.resourceType.length));
   const nameWidth = Math.max(6, Math.min(longest, WIDTH - numbers));
   const line = (name: string, cells: readonly string[]) => {
-    const figures = cells.map((cell, i) => ' ' + cell.padStart(widths[i]!)).join('');
+    const figures = columns.map(({ at, width }) => ' ' + cells[at]!.padStart(width)).join('');
     // A name too long for its column gets a line of its own, and the numbers stay where they belong.
     return name.length <= nameWidth
       ? name.padEnd(nameWidth) + figures
@@ -69,6 +103,7 @@ function typeTable(view: ReportView): string {
   const row = ({ resourceType, cells }: TypeRow) => line(resourceType, cells);
   const cut =
     view.cut.types > 0 ? [`... and ${count(view.cut.types)} more types (counted in the total)`] : [];
+  const narrow = spared.length > 0 ? ` Left out for want of width: ${spared.join(', ')}.` : '';
   return [
     line('Type', TYPE_COLUMNS),
     rule,
@@ -76,7 +111,7 @@ function typeTable(view: ReportView): string {
     ...cut,
     rule,
     row(view.total),
-    wrap(view.baseline),
+    wrap(view.baseline + narrow),
   ].join('\n');
 }
 

@@ -3,14 +3,19 @@ import type { FinishedPart } from '../ndjson/writer.ts';
 import type { RunRow } from '../run/ledgerRows.ts';
 import { typeName, typeNames, type PullPlan } from '../run/plan.ts';
 import type { RunTally } from '../run/tally.ts';
+import { DISK_WARN_DAYS, diskOutlook, termMark, type DiskFacts } from './outlook.ts';
 import type {
   CauseSummary,
+  DiskOutlook,
+  Mark,
   MergedPatient,
+  RecentRun,
   RunStatus,
   RunSummary,
   SearchCounts,
   TypeSummary,
 } from './summary.ts';
+import { trendOf, usualRecordsOf } from './trend.ts';
 
 const NO_SEARCHES: SearchCounts = { planned: 0, ok: 0, empty: 0, gap: 0, failed: 0 };
 
@@ -30,8 +35,14 @@ export interface RunFacts {
   readonly folder: string | undefined;
   readonly current: RunSummary['current'];
   readonly nextRunAtMs: number | undefined;
-  /** The last run of this job that was published. */
-  readonly previous: RunSummary | undefined;
+  /** The closed runs of this job before this one, newest first, at least as many as a trend needs. */
+  readonly history: readonly RunSummary[];
+  /** Failed searches of the run that this one asks again for. */
+  readonly retryOf: RunSummary['retryOf'];
+  readonly missedSlots: RunSummary['missedSlots'];
+  /** undefined: not known, as on a file system that does not tell. */
+  readonly disk: DiskFacts | undefined;
+  readonly credentials: RunSummary['credentials'];
 }
 
 /** The searches of a run as tallied; undefined for one that failed before it had a plan. */
@@ -44,6 +55,49 @@ export interface Pulled {
 
 /** Pure: ledger facts in, summary out. */
 export function summarise(facts: RunFacts, pulled: Pulled | undefined): RunSummary {
+  const own = ownSummary(facts, pulled);
+  const { history, disk, credentials } = facts;
+  const before = history[0] && { runId: history[0].runId, status: history[0].status };
+  const trend = trendOf(own, history);
+  const outlook = disk && diskOutlook(disk, [own, ...history].filter(isPublished));
+  return {
+    ...own,
+    ...(own.status === 'complete' && before && before.status !== 'complete' ? { recovered: before } : {}),
+    ...(before?.status === 'abandoned' ? { abandoned: before } : {}),
+    ...(facts.retryOf === undefined ? {} : { retryOf: facts.retryOf }),
+    ...(facts.missedSlots === undefined ? {} : { missedSlots: facts.missedSlots }),
+    trend: { ...trend, marks: [...upcoming(own, outlook, credentials, history[0]), ...trend.marks] },
+    recent: [own, ...history].slice(0, STRIP_RUNS).toReversed().map(recentRun),
+    ...(outlook === undefined ? {} : { disk: outlook }),
+    ...(credentials === undefined ? {} : { credentials }),
+  };
+}
+
+const STRIP_RUNS = 14;
+
+function recentRun({ runId, status, startedAtMs, records }: RunSummary): RecentRun {
+  return { runId, status, startedAtMs, records };
+}
+
+function isPublished({ status }: RunSummary): boolean {
+  return status === 'complete' || status === 'partial';
+}
+
+/** What a person has to see to before it stops the runs. */
+function upcoming(
+  { finishedAtMs }: RunSummary,
+  disk: DiskOutlook | undefined,
+  credentials: RunSummary['credentials'],
+  before: RunSummary | undefined,
+): readonly Mark[] {
+  const untilMs = credentials?.certificateUntilMs;
+  const term = untilMs === undefined ? undefined : termMark(untilMs, finishedAtMs, before?.finishedAtMs);
+  const isFull = disk?.daysLeft !== undefined && disk.daysLeft < DISK_WARN_DAYS;
+  return [...(term ? [term] : []), ...(isFull ? [{ kind: 'disk' } as const] : [])];
+}
+
+/** The run by itself, as every ledger has it. */
+function ownSummary(facts: RunFacts, pulled: Pulled | undefined): RunSummary {
   const parts = pulled?.parts ?? [];
   return {
     formatVersion: 1,
@@ -64,20 +118,24 @@ export function summarise(facts: RunFacts, pulled: Pulled | undefined): RunSumma
     files: parts.length,
     bytes: sum(parts, 'bytes'),
     searches: pulled?.tally.totals ?? NO_SEARCHES,
-    types: pulled ? typeSummaries(pulled, facts.previous) : [],
+    types: pulled ? typeSummaries(pulled, facts.history) : [],
     causes: pulled ? causeSummaries(pulled) : [],
     merged: pulled?.merged ?? [],
     duplicates: pulled?.tally.duplicates ?? { same: 0, differing: 0 },
     notes: [...facts.notes, ...(pulled ? warningNotes(pulled.tally) : [])],
     http: pulled?.tally.http ?? { requests: 0, retries: 0, waitedMs: 0 },
-    previousRunId: facts.previous?.runId,
+    previousRunId: facts.history.find(isPublished)?.runId,
     folder: facts.folder,
     current: facts.current,
     nextRunAtMs: facts.nextRunAtMs,
   };
 }
 
-function typeSummaries({ plan, tally, parts }: Pulled, previous: RunSummary | undefined): TypeSummary[] {
+function typeSummaries(
+  { plan, tally, parts }: Pulled,
+  history: readonly RunSummary[],
+): readonly TypeSummary[] {
+  const previous = history.find(isPublished);
   const names = typeNames(plan);
   const listed = [...names, ...plan.carried, ...plan.notOffered];
   const others = parts.map((part) => part.resourceType).filter((type) => !listed.includes(type));
@@ -91,6 +149,8 @@ function typeSummaries({ plan, tally, parts }: Pulled, previous: RunSummary | un
       bytes: sum(own, 'bytes'),
       searches: typeNo < 0 ? NO_SEARCHES : tally.countsOf(typeNo),
       previousRecords: previous?.types.find((type) => type.resourceType === resourceType)?.records,
+      usualRecords: usualRecordsOf(resourceType, history),
+      workedMs: typeNo < 0 ? 0 : tally.workedMsOf(typeNo),
     };
   });
 }

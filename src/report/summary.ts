@@ -1,5 +1,6 @@
 import type { FailureClass } from '../errors.ts';
 import type { AuditHead } from '../run/audit.ts';
+import type { HttpCost } from '../run/tally.ts';
 
 /** Searches by outcome. `planned` is the sum of the others at a run's close. */
 export interface SearchCounts {
@@ -19,6 +20,10 @@ export interface TypeSummary {
   readonly searches: SearchCounts;
   /** Records of the previous published run of this job; undefined when there was none or it lacked the type. */
   readonly previousRecords: number | undefined;
+  /** Median of the last complete runs (`Trend.runs` of them); undefined when they lacked the type. */
+  readonly usualRecords?: number | undefined;
+  /** How long its searches took, all workers together, waiting included, in ms. */
+  readonly workedMs?: number;
 }
 
 /** Gaps or failures of one cause and type. */
@@ -44,6 +49,76 @@ export interface MergedPatient {
 }
 
 export type RunStatus = 'complete' | 'partial' | 'failed' | 'abandoned';
+
+/** A run of the strip that a report shows. */
+export interface RecentRun {
+  readonly runId: string;
+  readonly status: RunStatus;
+  readonly startedAtMs: number;
+  readonly records: number;
+}
+
+/** Something that stands on top of the report: it is unlike the runs before, or a person has to act soon. */
+export type Mark = RecordsMark | GapsMark | TermMark | DiskMark;
+
+export interface RecordsMark {
+  readonly kind: 'records';
+  /** `gone`: the type is not asked for any more, or not offered. */
+  readonly change: 'vanished' | 'fell' | 'grew' | 'new' | 'gone';
+  /** undefined: of all types together. */
+  readonly resourceType: string | undefined;
+  readonly now: number;
+  readonly before: number;
+  /** What `before` is the median of: so many complete runs; 0: it is the run before alone. */
+  readonly runs: number;
+}
+
+export interface GapsMark {
+  readonly kind: 'gaps';
+  readonly change: 'new' | 'more';
+  readonly code: string;
+  readonly epicCode: string | undefined;
+  readonly httpStatus: number | undefined;
+  readonly resourceTypes: readonly string[];
+  readonly searches: number;
+  /** The most that any of the runs before had; 0 when new. */
+  readonly before: number;
+}
+
+/** The certificate ends soon, or has ended. */
+export interface TermMark {
+  readonly kind: 'certificate';
+  readonly untilMs: number;
+}
+
+export interface DiskMark {
+  readonly kind: 'disk';
+}
+
+/** This run against those before it. */
+export interface Trend {
+  /** How many complete runs the usual numbers are the median of, at most seven; 0: there is nothing to compare with. */
+  readonly runs: number;
+  readonly usualRecords: number | undefined;
+  readonly marks: readonly Mark[];
+}
+
+/** Room for exports. */
+export interface DiskOutlook {
+  readonly freeBytes: number;
+  /** Median size of a published run. */
+  readonly runBytes: number;
+  /** Runs that retention lets stand side by side. */
+  readonly runsKept: number;
+  /** Days until it is full at the pace of the last runs; undefined: retention keeps it from filling, or no pace is known. */
+  readonly daysLeft: number | undefined;
+}
+
+/** What the run before was, published or not. */
+export interface RunBefore {
+  readonly runId: string;
+  readonly status: RunStatus;
+}
 
 /** All that a report says. Holds no PHI: counts, codes, roster lines and names of ours. */
 export interface RunSummary {
@@ -76,13 +151,28 @@ export interface RunSummary {
   readonly duplicates: { readonly same: number; readonly differing: number };
   /** One sentence each: types not offered, scopes narrowed, rows skipped, warnings of the server by code. */
   readonly notes: readonly string[];
-  readonly http: { readonly requests: number; readonly retries: number; readonly waitedMs: number };
+  readonly http: HttpCost;
   readonly previousRunId: string | undefined;
   /** Folder of the published run; undefined when nothing was published. */
   readonly folder: string | undefined;
   /** The newest complete run, when it is another than this one. */
   readonly current: { readonly runId: string; readonly ageMs: number } | undefined;
   readonly nextRunAtMs: number | undefined;
+  // What follows is not in summaries of the first ledgers.
+  /** Set where the run before ended otherwise than complete and this one is complete: the all-clear. */
+  readonly recovered?: RunBefore;
+  /** A run before this one that was given up, and told of nowhere but in its own mail. */
+  readonly abandoned?: RunBefore;
+  /** The run whose failed searches this one asked again. */
+  readonly retryOf?: { readonly runId: string; readonly failed: number };
+  /** Appointed times that passed without a run, which this one makes up for. */
+  readonly missedSlots?: { readonly count: number; readonly firstMs: number };
+  readonly trend?: Trend;
+  /** The last runs of the job, oldest first, this one at the end. */
+  readonly recent?: readonly RecentRun[];
+  readonly disk?: DiskOutlook;
+  /** Since when the key is in use, and until when its certificate holds. */
+  readonly credentials?: { readonly keySinceMs: number; readonly certificateUntilMs: number | undefined };
   /** The audit file's newest line; in what is mailed, that of the run's own end. */
   readonly audit?: AuditHead;
 }

@@ -1,11 +1,11 @@
 import type { FailureClass } from '../errors.ts';
-import { count, countOf, oneLine } from './format.ts';
+import { codeWords, count, countOf, oneLine } from './format.ts';
 import type { CauseSummary, RunSummary } from './summary.ts';
 
 /** How a run went: the part of a report that is read when nothing else is. */
 export interface Verdict {
   readonly subject: string;
-  /** `OK`, `PARTIAL`, `FAILED`, `ABANDONED` */
+  /** `OK`, `RECOVERED`, `PARTIAL`, `FAILED`, `ABANDONED` */
   readonly word: string;
   readonly tone: 'ok' | 'partial' | 'failed' | 'abandoned';
   readonly headline: string;
@@ -17,34 +17,45 @@ export interface Verdict {
 
 /** Decides the verdict; the subject begins with it, so that a list of mails shows it. */
 export function verdictOf(summary: RunSummary): Verdict {
-  const { jobName, runId, searches } = summary;
-  const subject = (word: string, rest: string) => `${word} ${jobName}: ${rest} [${runId}]`;
+  const { jobName, runId, searches, recovered } = summary;
+  const subject = (verdict: string, rest: string) => `${verdict}${rest} [${runId}]`;
   const amount =
     countOf(summary.records, 'resource') +
     (summary.patients > 0 || summary.method === 'crawl' ? ` of ${countOf(summary.patients, 'patient')}` : '');
-  const gaps = countOf(searches.gap, 'gap');
+  const marks = summary.trend?.marks.length ?? 0;
+  const counts = [
+    amount,
+    ...(searches.gap === 0 ? [] : [countOf(searches.gap, 'gap')]),
+    ...(marks === 0 ? [] : [`${countOf(marks, 'thing')} to look at`]),
+  ].join(', ');
   switch (summary.status) {
-    case 'complete':
+    case 'complete': {
+      const word = recovered === undefined ? 'OK' : 'RECOVERED';
       return {
-        subject: subject('OK', searches.gap === 0 ? amount : `${amount}, ${gaps}`),
-        word: 'OK',
+        subject: subject(word, ` ${jobName}: ${counts}`),
+        word,
         tone: 'ok',
         headline: amount,
         command: undefined,
         verdict: [
+          ...(recovered === undefined
+            ? []
+            : [`All is well again: the run before, ${recovered.runId}, was ${recovered.status}.`]),
           `${allSearches(searches.planned)} came to an end, and the export is published.`,
           ...(searches.gap === 0
-            ? ['Nothing to worry about, and nothing to do.']
+            ? []
             : [
                 `${countOf(searches.gap, 'search', 'searches')} ended with a gap: the server withheld or refused a part, and no retry can mend that. What came is kept.`,
                 ...nextSteps(summary.causes),
               ]),
+          ...worry(summary),
         ],
       };
+    }
     case 'partial': {
       const what = partialCause(summary);
       return {
-        subject: subject('PARTIAL', what),
+        subject: subject('PARTIAL', ` ${what}, ${jobName}: ${counts}`),
         word: 'PARTIAL',
         tone: 'partial',
         headline: capital(what),
@@ -65,7 +76,11 @@ export function verdictOf(summary: RunSummary): Verdict {
     case 'failed': {
       const failure = summary.failure;
       return {
-        subject: subject('FAILED', failure?.code ?? 'no search came to an end'),
+        subject: subject(
+          'FAILED',
+          `: ${failure === undefined ? 'no search came to an end' : codeWords(failure.code)}, ${jobName}` +
+            (searches.planned === 0 ? '' : `: none of ${countOf(searches.planned, 'search', 'searches')}`),
+        ),
         word: 'FAILED',
         tone: 'failed',
         headline: failure?.code ?? 'No search came to an end',
@@ -79,7 +94,7 @@ export function verdictOf(summary: RunSummary): Verdict {
     }
     case 'abandoned':
       return {
-        subject: subject('ABANDONED', 'interrupted and not resumed in time'),
+        subject: subject('ABANDONED', ` ${jobName}: interrupted and not resumed in time`),
         word: 'ABANDONED',
         tone: 'abandoned',
         headline: 'Interrupted and not resumed in time',
@@ -90,6 +105,16 @@ export function verdictOf(summary: RunSummary): Verdict {
         ],
       };
   }
+}
+
+/** Whether a complete run is nothing to think about. */
+function worry({ searches, trend }: RunSummary): string[] {
+  const marks = trend?.marks ?? [];
+  if (marks.some(({ kind }) => kind === 'records' || kind === 'gaps')) {
+    return ['It is unlike the runs before, though: what is marked wants a look.'];
+  }
+  if (marks.length > 0) return ['What is marked needs a person soon.'];
+  return searches.gap === 0 ? ['Nothing to worry about, and nothing to do.'] : [];
 }
 
 function partialCause(summary: RunSummary): string {

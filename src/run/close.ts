@@ -5,6 +5,7 @@ import { MANIFEST } from '../publish/manifest.ts';
 import { moveCurrent, publishRun, readCurrent } from '../publish/publish.ts';
 import { emptyTrash, expiredRuns, removeRun } from '../publish/retention.ts';
 import { readManifest } from '../publish/verify.ts';
+import { isWorthMail } from '../report/notify.ts';
 import { renderReport } from '../report/render.ts';
 import { failureOf, summarise, type Pulled, type RunFacts } from '../report/summarise.ts';
 import type { RunStatus, RunSummary } from '../report/summary.ts';
@@ -17,6 +18,7 @@ import type { NewMail } from './ledgerTables.ts';
 import type { PullPlan } from './plan.ts';
 import type { PulledRun } from './pullRun.ts';
 import { mergedPatients, replay } from './replay.ts';
+import { runFacts } from './runFacts.ts';
 import { openSnapshot, removeSnapshot, snapshotFolder, type Snapshot } from './snapshot.ts';
 import type { RunTally } from './tally.ts';
 
@@ -80,7 +82,7 @@ async function summaryOf(
   { tally, parts }: PulledRun,
 ): Promise<{ readonly summary: RunSummary; readonly facts: RunFacts; readonly full: Pulled }> {
   const { plan } = snapshot.settings;
-  const facts = await factsOf(context, run, statusOf(tally, plan), snapshot);
+  const facts = await runFacts(context, run, statusOf(tally, plan), snapshot);
   const merged = await mergedPatients(context.ledger, run, snapshot.folder);
   const full = { plan, tally, parts, merged };
   return {
@@ -137,7 +139,7 @@ export async function closeFailed(
   status: 'failed' | 'abandoned',
   error: RoundsError,
 ): Promise<RunSummary> {
-  const facts = await factsOf(context, run, status, undefined);
+  const facts = await runFacts(context, run, status, undefined);
   return closeUnpublished(context, run, { ...facts, failure: failureOf(error) }, undefined);
 }
 
@@ -162,42 +164,6 @@ function everyFailed(tally: RunTally): RunSummary['failure'] {
   };
 }
 
-async function factsOf(
-  context: CloseContext,
-  run: RunRow,
-  status: RunStatus,
-  snapshot: Snapshot | undefined,
-): Promise<RunFacts> {
-  const { clock, ledger, folders } = context;
-  const finishedAtMs = clock.now();
-  const current = await readCurrent(folders);
-  const previous = ledger.lastPublished(run.jobName)?.summary;
-  const currentRun = current && ledger.findRun(current.runId);
-  return {
-    programVersion: context.programVersion,
-    run,
-    status,
-    failure: undefined,
-    finishedAtMs,
-    durationMs: run.workedMs + clock.monotonicMs() - context.attemptFrom,
-    method: context.method,
-    server: new URL(context.fhirBase).host,
-    environment: context.environment,
-    patients: snapshot?.settings.patients ?? 0,
-    notes: [
-      ...ledger.incidents.open(run.jobName).map(({ text }) => text),
-      ...(snapshot?.settings.notes ?? []),
-    ],
-    folder: undefined,
-    current:
-      status === 'complete' || currentRun?.finishedAtMs === undefined
-        ? undefined
-        : { runId: currentRun.runId, ageMs: Math.max(0, finishedAtMs - currentRun.finishedAtMs) },
-    nextRunAtMs: context.nextRunAtMs,
-    previous,
-  };
-}
-
 /** The run's last transaction, then what may be repeated: old runs and this one's working copy go. */
 async function finish(context: CloseContext, run: RunRow, summary: RunSummary): Promise<RunSummary> {
   const { ledger, stateFolder } = context;
@@ -213,24 +179,9 @@ export function needsSnapshot(summary: RunSummary | undefined): boolean {
   return summary?.folder !== undefined && summary.searches.failed > 0;
 }
 
-function mailOf(context: CloseContext, summary: RunSummary): NewMail | undefined {
-  switch (context.notifyOn) {
-    case undefined:
-      return undefined;
-    case 'problems':
-      if (summary.status === 'complete' && summary.searches.gap === 0) return undefined;
-      break;
-    case 'change':
-      if (summary.status === 'complete' && !hasChanged(summary)) return undefined;
-      break;
-    case 'always':
-      break;
-  }
-  return renderReport(summary, { timezone: context.timezone, locale: 'en' });
-}
-
-function hasChanged(summary: RunSummary): boolean {
-  return summary.types.some((type) => type.records !== type.previousRecords);
+function mailOf({ notifyOn, timezone }: CloseContext, summary: RunSummary): NewMail | undefined {
+  if (notifyOn === undefined || !isWorthMail(summary, notifyOn)) return undefined;
+  return renderReport(summary, { timezone, locale: 'en' });
 }
 
 async function applyRetention(context: CloseContext, run: RunRow): Promise<void> {

@@ -2,6 +2,7 @@ import type { JobConfig } from '../config/schema.ts';
 import type { Capability } from '../fhir/capability.ts';
 import type { FhirClient } from '../fhir/client.ts';
 import type { Dialect } from '../fhir/searchRules.ts';
+import type { RunSummary } from '../report/summary.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Log } from '../system/logger.ts';
 import type { Emit } from './events.ts';
@@ -34,6 +35,8 @@ export interface RunDeps {
   /** As a holder of the lock is named to others. */
   readonly command: string;
   readonly nextRunAtMs: number | undefined;
+  /** Appointed times that passed without a run, which this run makes up for; for its report. */
+  readonly missedSlots?: RunSummary['missedSlots'];
   /** Gets a token and reads the CapabilityStatement: the first requests of a run. */
   readonly connect: (access: Access, emit: Emit, log: Log) => Promise<Server>;
 }
@@ -58,6 +61,9 @@ export interface CloseContext extends JobPlace {
   readonly notifyOn: 'always' | 'problems' | 'change' | undefined;
   readonly keepRuns: number;
   readonly keepDays: number;
+  readonly missedSlots: RunSummary['missedSlots'];
+  readonly privateKeyFile: string;
+  readonly certificateFile: string | undefined;
   /** Monotonic ms at which this attempt began. */
   readonly attemptFrom: number;
 }

@@ -157,8 +157,8 @@ async function affordableConcurrency({ job, log }: RunDeps): Promise<number> {
 }
 
 function closeContextOf(deps: RunDeps, place: JobPlace): CloseContext {
-  const { job, clock, ledger, programVersion, nextRunAtMs } = deps;
-  const { schedule, retention, email, epic_settings: epic } = job.settings;
+  const { job, clock, ledger, programVersion, nextRunAtMs, missedSlots } = deps;
+  const { schedule, retention, email, paths, epic_settings: epic } = job.settings;
   return {
     ...place,
     ledger,
@@ -171,6 +171,9 @@ function closeContextOf(deps: RunDeps, place: JobPlace): CloseContext {
     notifyOn: email?.notify_on,
     keepRuns: retention.keep_runs,
     keepDays: retention.keep_days,
+    missedSlots,
+    privateKeyFile: paths.private_key,
+    certificateFile: paths.certificate,
     attemptFrom: clock.monotonicMs(),
   };
 }

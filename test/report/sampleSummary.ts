@@ -114,3 +114,92 @@ export function largeSummary(): RunSummary {
     current: { runId: '20261121T020000Z-91bc', ageMs: 93_600_000 },
   });
 }
+
+/** A complete run with something to look at: marks of each kind, a strip with all kinds of runs, and what is left. */
+export function markedSummary(given: Partial<RunSummary> = {}): RunSummary {
+  const DAY_MS = 86_400_000;
+  const types = [
+    { ...typeOf('Patient', 812, counts(812, 0, 0, 0), 812), usualRecords: 811, workedMs: 92_000 },
+    {
+      ...typeOf('Observation', 44_012, counts(790, 10, 12, 0), 80_301),
+      usualRecords: 80_120,
+      workedMs: 610_000,
+    },
+    { ...typeOf('Condition', 6_120, counts(700, 112, 0, 0), 6_123), usualRecords: 6_090, workedMs: 81_000 },
+    {
+      ...typeOf('DocumentReference', 0, counts(0, 812, 0, 0), 9_411),
+      usualRecords: 9_398,
+      workedMs: 140_000,
+    },
+    {
+      ...typeOf('MedicationRequest', 3_204, counts(610, 202, 0, 0), 3_190),
+      usualRecords: 3_188,
+      workedMs: 70_000,
+    },
+    { ...typeOf('Goal', 96, counts(90, 722, 0, 0), undefined), usualRecords: undefined, workedMs: 8_000 },
+  ];
+  const statuses =
+    'complete complete complete partial complete complete failed complete complete complete complete abandoned complete complete';
+  return summaryOf({
+    patients: 812,
+    records: 54_244,
+    bytes: 66_937_096,
+    searches: counts(3_002, 1_858, 12, 0),
+    types,
+    causes: [causeOf({ searches: 12 })],
+    http: {
+      requests: 6_212,
+      retries: 41,
+      waitedMs: 301_000,
+      pauses: 3,
+      pausedMs: 95_000,
+      outages: 1,
+      awayMs: 724_000,
+    },
+    notes: ['Coverage is not offered by this server.'],
+    missedSlots: { count: 1, firstMs: STARTED_AT_MS - DAY_MS },
+    trend: {
+      runs: 7,
+      usualRecords: 99_607,
+      marks: [
+        { kind: 'certificate', untilMs: STARTED_AT_MS + 6.5 * DAY_MS },
+        { kind: 'disk' },
+        {
+          kind: 'records',
+          change: 'vanished',
+          resourceType: 'DocumentReference',
+          now: 0,
+          before: 9_398,
+          runs: 7,
+        },
+        { kind: 'records', change: 'fell', resourceType: undefined, now: 54_244, before: 99_607, runs: 7 },
+        {
+          kind: 'records',
+          change: 'fell',
+          resourceType: 'Observation',
+          now: 44_012,
+          before: 80_120,
+          runs: 7,
+        },
+        { kind: 'records', change: 'new', resourceType: 'Goal', now: 96, before: 0, runs: 0 },
+        {
+          ...{ kind: 'gaps', change: 'new', code: 'FHIR_ACCESS_DENIED', epicCode: '4134', httpStatus: 403 },
+          ...{ resourceTypes: ['Observation'], searches: 12, before: 0 },
+        },
+      ],
+    },
+    recent: statuses.split(' ').map((status, i) => ({
+      runId: `202611${String(9 + i).padStart(2, '0')}T020000Z-3f2a`,
+      status: status as RunSummary['status'],
+      startedAtMs: STARTED_AT_MS - (13 - i) * DAY_MS,
+      records:
+        status === 'failed' || status === 'abandoned' ? 0 : i === 13 ? 54_244 : 97_000 + ((i * 977) % 4_000),
+    })),
+    disk: { freeBytes: 310_000_000, runBytes: 66_000_000, runsKept: 30, daysLeft: 4.7 },
+    credentials: {
+      keySinceMs: STARTED_AT_MS - 358 * DAY_MS,
+      certificateUntilMs: STARTED_AT_MS + 6.5 * DAY_MS,
+    },
+    ...given,
+  });
+}

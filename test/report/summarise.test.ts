@@ -40,7 +40,11 @@ const FACTS: RunFacts = {
   folder: '/srv/exports/default/run',
   current: undefined,
   nextRunAtMs: undefined,
-  previous: undefined,
+  history: [],
+  retryOf: undefined,
+  missedSlots: undefined,
+  disk: undefined,
+  credentials: undefined,
 };
 
 function part(resourceType: string, no: number, count: number, bytes: number): FinishedPart {
@@ -125,7 +129,7 @@ describe('summarise', () => {
   it('compares with the run before, type by type', () => {
     const types = [typeOf('Patient', 7, counts(7, 0, 0, 0), undefined)];
     const previous = summaryOf({ runId: '20261121T020000Z-0000', types });
-    const summary = summarise({ ...FACTS, previous }, pulled());
+    const summary = summarise({ ...FACTS, history: [previous] }, pulled());
     expect(summary.previousRunId).toBe('20261121T020000Z-0000');
     expect(summary.types.map((type) => type.previousRecords)).toEqual([
       7,
@@ -134,6 +138,80 @@ describe('summarise', () => {
       undefined,
       undefined,
     ]);
+  });
+
+  it('knows the runs before it: the strip, the usual numbers, what stands out, and the all-clear', () => {
+    const days = (n: number) => START_MS - n * 86_400_000;
+    const types = [typeOf('Observation', 70, counts(3, 0, 0, 0), undefined)];
+    const complete = (n: number) =>
+      summaryOf({
+        runId: `20261101T020000Z-000${n}`,
+        startedAtMs: days(n),
+        finishedAtMs: days(n),
+        types,
+        records: 70,
+        bytes: 700,
+      });
+    const failed = summaryOf({
+      runId: '20261121T020000Z-ffff',
+      status: 'failed',
+      types: [],
+      records: 0,
+      startedAtMs: days(1),
+      finishedAtMs: days(1),
+    });
+    const history = [failed, ...Array.from({ length: 20 }, (_, i) => complete(i + 2))];
+    const facts = { ...FACTS, status: 'complete', history } as const;
+    const summary = summarise(
+      {
+        ...facts,
+        disk: { freeBytes: 2_000, standing: 20, keepRuns: 30, keepDays: 30 },
+        credentials: { keySinceMs: days(300), certificateUntilMs: days(-6.5) },
+      },
+      pulled(),
+    );
+    expect(summary.recovered).toEqual({ runId: failed.runId, status: 'failed' });
+    expect(summary.previousRunId).toBe('20261101T020000Z-0002');
+    expect(summary.recent).toHaveLength(14);
+    expect(summary.recent?.slice(-2).map(({ runId, status }) => [runId, status])).toEqual([
+      [failed.runId, 'failed'],
+      [RUN_ID, 'complete'],
+    ]);
+    expect(summary.types[1]).toMatchObject({
+      resourceType: 'Observation',
+      previousRecords: 70,
+      usualRecords: 70,
+    });
+    expect(summary.trend).toMatchObject({ runs: 7, usualRecords: 70 });
+    expect(
+      summary.trend?.marks.map((mark) => (mark.kind === 'records' ? mark.resourceType : mark.kind)),
+    ).toEqual([
+      ...['certificate', 'disk', undefined, 'Observation'],
+      ...['Patient', 'Provenance', 'Device', 'gaps', 'gaps'],
+    ]);
+    expect(summarise({ ...facts, status: 'partial' }, pulled()).recovered).toBeUndefined();
+    expect(summarise({ ...facts, history: history.slice(1) }, pulled()).recovered).toBeUndefined();
+  });
+
+  it('keeps how long each type took', () => {
+    const { tally, ...rest } = pulled();
+    tally.apply(
+      commitOf({
+        worked: [
+          [0, 40],
+          [1, 900],
+        ],
+      }),
+    );
+    const { types } = summarise(FACTS, { tally, ...rest });
+    expect(types.map(({ workedMs }) => workedMs)).toEqual([40, 900, 0, 0, 0]);
+  });
+
+  it('reads a history of summaries as earlier versions kept them', () => {
+    const { trend: _trend, recent: _recent, disk: _disk, credentials: _credentials, ...old } = summaryOf();
+    const summary = summarise({ ...FACTS, history: [old] }, pulled());
+    expect(summary.previousRunId).toBe(old.runId);
+    expect(summary.recent?.map(({ runId }) => runId)).toEqual([old.runId, RUN_ID]);
   });
 
   it('puts the server’s remarks into words', () => {

@@ -1,0 +1,106 @@
+import { age, byteSize, count, countOf, dayOf, duration, instant, oneLine, percentChange } from './format.ts';
+import type { RunSummary, TypeSummary } from './summary.ts';
+
+/** The report's list of what, when, where and how long: label and value, as written. Pure. */
+export type Fact = readonly [label: string, value: string];
+
+export function factsOf(summary: RunSummary, timezone: string): readonly Fact[] {
+  const { environment, resumed, folder, nextRunAtMs: next } = summary;
+  const facts: readonly (Fact | undefined)[] = [
+    ['Started', instant(summary.startedAtMs, timezone)],
+    ['Duration', duration(summary.durationMs) + (resumed > 0 ? `, picked up again ${times(resumed)}` : '')],
+    ['Server', summary.server + (environment === undefined ? '' : ` (${environment})`)],
+    ['Job', `${summary.jobName}, by ${summary.method === 'bulk' ? 'bulk export' : 'searches'}`],
+    // A bulk export of a group does not say how many patients it has before it is counted.
+    summary.patients > 0 || summary.method === 'crawl' ? ['Patients', count(summary.patients)] : undefined,
+    folder === undefined ? undefined : ['Records', recordsText(summary)],
+    ['Requests', requestsText(summary)],
+    slowestFact(summary.types),
+    ['Folder', folder ?? 'none: nothing was published'],
+    currentFact(summary),
+    ['Next run', next === undefined ? 'none planned' : instant(next, timezone)],
+    diskFact(summary),
+    keyFact(summary, timezone),
+  ];
+  return facts.filter((fact) => fact !== undefined).map(([label, value]): Fact => [label, oneLine(value)]);
+}
+
+function recordsText({ records, bytes, files, types, previousRunId, trend }: RunSummary): string {
+  const size = `${count(records)} in ${countOf(files, 'file')} (${byteSize(bytes)})`;
+  const known = types.filter((type) => type.previousRecords !== undefined);
+  const before = known.reduce((sum, type) => sum + (type.previousRecords ?? 0), 0);
+  const comparisons = [
+    ...(previousRunId !== undefined && known.length > 0 ? [against(records, before, 'the run before')] : []),
+    ...(trend?.usualRecords !== undefined && trend.runs > 1
+      ? [against(records, trend.usualRecords, `the median of ${trend.runs} complete runs`)]
+      : []),
+  ];
+  return comparisons.length === 0 ? size : `${size}; ${comparisons.join(', ')}`;
+}
+
+function against(now: number, before: number, what: string): string {
+  const change = percentChange(now, before);
+  if (now === before) return `as many as ${what}`;
+  return change === '=' ? `about as many as ${what}` : `${change.replace('%', ' %')} against ${what}`;
+}
+
+function requestsText({ http }: RunSummary): string {
+  const { requests, retries, waitedMs, pauses = 0, pausedMs = 0, outages = 0, awayMs = 0 } = http;
+  return [
+    `${count(requests)}, ${count(retries)} retried`,
+    ...(pauses > 0
+      ? [`the server asked for ${countOf(pauses, 'pause')} (${duration(pausedMs)} in all)`]
+      : []),
+    ...(outages > 0 ? [`it was away ${times(outages)} (${duration(awayMs)} in all)`] : []),
+    ...(waitedMs >= 1000 ? [`requests waited ${duration(waitedMs)}, all workers together`] : []),
+  ].join('; ');
+}
+
+const SLOWEST_SHOWN = 3;
+
+/** Where the time went, by share: what to look at when a run is to be shorter. */
+function slowestFact(types: readonly TypeSummary[]): Fact | undefined {
+  const total = types.reduce((sum, { workedMs = 0 }) => sum + workedMs, 0);
+  if (total <= 0) return undefined;
+  const slowest = types
+    .filter(({ workedMs = 0 }) => workedMs > 0)
+    .toSorted((a, b) => b.workedMs! - a.workedMs!)
+    .slice(0, SLOWEST_SHOWN)
+    .map(({ resourceType, workedMs = 0, searches }) => {
+      const each = searches.planned > 0 ? `, ${duration(workedMs / searches.planned)} each` : '';
+      return `${resourceType} ${Math.round((100 * workedMs) / total)} % of the time${each}`;
+    });
+  return ['Slowest', slowest.join('; ')];
+}
+
+function currentFact({ current, status }: RunSummary): Fact | undefined {
+  if (current !== undefined) {
+    return ['Current', `${current.runId}, ${age(current.ageMs)} old: it did not move`];
+  }
+  return status === 'complete' ? undefined : ['Current', 'none: no run of this job has been complete yet'];
+}
+
+function diskFact({ disk }: RunSummary): Fact | undefined {
+  if (disk === undefined) return undefined;
+  const { freeBytes, runBytes, runsKept, daysLeft } = disk;
+  const free = `${byteSize(freeBytes)} free; a run takes ${byteSize(runBytes)}`;
+  if (daysLeft === undefined) {
+    return ['Disk', `${free}, and ${countOf(runsKept, 'run')} of retention fit`];
+  }
+  const days = daysLeft < 1 ? 'less than a day' : countOf(Math.floor(daysLeft), 'day');
+  return ['Disk', `${free}: ${days} left, since retention keeps ${countOf(runsKept, 'run')}`];
+}
+
+function keyFact({ credentials, finishedAtMs }: RunSummary, timezone: string): Fact | undefined {
+  if (credentials === undefined) return undefined;
+  const { keySinceMs, certificateUntilMs: until } = credentials;
+  const key = `${age(Math.max(0, finishedAtMs - keySinceMs))} old`;
+  if (until === undefined) return ['Key', key];
+  const left = until - finishedAtMs;
+  const term = left <= 0 ? 'its certificate has ended' : `its certificate ends in ${age(left)}`;
+  return ['Key', `${key}; ${term} (${dayOf(until, timezone)})`];
+}
+
+function times(n: number): string {
+  return n === 1 ? 'once' : `${count(n)} times`;
+}
