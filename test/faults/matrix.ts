@@ -1,11 +1,18 @@
 import { ANSWER_ROWS } from './rowsAnswers.ts';
 import { BODY_ROWS } from './rowsBodies.ts';
+import { MAIL_ROWS } from './rowsMail.ts';
 import { PAGING_ROWS } from './rowsPaging.ts';
 import { PEER_ROWS, STORIES } from './rowsPeers.ts';
 import type { FaultRow } from './row.ts';
 
 /** The whole matrix, in the README's order. */
-export const MATRIX: readonly FaultRow[] = [...ANSWER_ROWS, ...BODY_ROWS, ...PAGING_ROWS, ...PEER_ROWS];
+export const MATRIX: readonly FaultRow[] = [
+  ...ANSWER_ROWS,
+  ...BODY_ROWS,
+  ...PAGING_ROWS,
+  ...MAIL_ROWS,
+  ...PEER_ROWS,
+];
 
 export const TABLE_START = '<!-- faults:start -->';
 export const TABLE_END = '<!-- faults:end -->';

@@ -19,9 +19,10 @@ describe('as a process of its own, by the real clock: what happens when', () => 
     async (_, row) => {
       const made = await siteOfRow(row);
       const { site, phi, tokens, trap } = made;
-      const { code, stdout, stderr } = await site.run(['run', '--no-mail']);
+      const { code, stdout, stderr } = await site.run(row.mail ? ['run'] : ['run', '--no-mail']);
       expect(code, stdout + stderr).toBe(row.expect.exit);
       for (const piece of row.expect.causes ?? []) expect(stdout).toContain(piece.split(/[ /]/)[2]);
+      if (row.mail) expect(stderr).toContain(`1 mail waits in the outbox (${row.mail.waits.code})`);
       expect(trap?.counts().total ?? 0).toBe(0);
       const runId = (await runsOf(site)).at(-1);
       await expectPublished(

@@ -1,5 +1,7 @@
+import type { ErrorCode } from '../../src/errors.ts';
+import type { SmtpFault } from '../../src/sandbox/smtp.ts';
 import type { FaultRule, Sandbox, SandboxOptions } from '../../src/sandbox/startSandbox.ts';
-import type { SiteSettings } from '../support/site.ts';
+import type { Site, SiteSettings } from '../support/site.ts';
 
 /** A row of the fault matrix: what goes wrong, and what can be seen of it afterwards. README's table is made of them. */
 export interface FaultRow {
@@ -19,9 +21,23 @@ export interface FaultRow {
   readonly faults?: readonly FaultRule[] | ((sandbox: Sandbox, trap: Sandbox) => readonly FaultRule[]);
   /** Another server that the faults lead to; it must never be asked anything. */
   readonly trap?: boolean;
+  /** What befalls the mail; without it the mails stay in the outbox, since nobody listens. */
+  readonly mail?: MailTrouble;
   /** Also run as a process of its own, by the real clock. */
   readonly asProcess?: boolean;
   readonly expect: Expected;
+}
+
+/** Reports are sent, and none arrives until the trouble is over; then they all go. */
+export interface MailTrouble {
+  /** What the mail server does wrong. */
+  readonly faults?: readonly SmtpFault[];
+  /** Trouble on the way to it: makes it, and returns the settings that lead there. */
+  readonly settings?: (site: Site) => Promise<SiteSettings>;
+  /** Why the mail waits: tried again by itself, or held until a person acts. */
+  readonly waits: { readonly code: ErrorCode; readonly held: boolean };
+  /** Logins that were tried during the trouble; every one of them over TLS. */
+  readonly logins: number;
 }
 
 /** What takes more than one run, or a process of its own, and so tells itself. */

@@ -16,21 +16,25 @@ import { generatedPopulation } from '../../src/sandbox/population/generated.ts';
 import { openLog } from '../../src/system/logger.ts';
 import { expectExactly, expectNothingTwice, readRun, type Published } from '../support/publishedRun.ts';
 import { oracleRows, siteForTest, type Site } from '../support/site.ts';
+import { expectMail } from './runMail.ts';
 import { expectNoLeak, watchTokens, wordsOf, type PatientResource } from './canary.ts';
 import type { Expected, FaultRow, Range } from './row.ts';
 import { createVirtualClock } from './virtualClock.ts';
 
 const TYPES = ['Patient', 'Condition', 'Encounter'];
-/** Small pages, so that searches have several. The mails stay in the outbox: nobody listens at this port. */
+/** Small pages, so that searches have several. */
 const SETTINGS = {
   'api_settings.page_size': 3,
   'logging.level': 'debug',
+  'email.notify_on': 'always',
+};
+/** The mails stay in the outbox. */
+const NOBODY_LISTENS = {
   'email.smtp_host': '127.0.0.1',
   'email.smtp_port': 9,
   'email.smtp_auth': 'none',
   'email.notification_from': 'rounds@hospital.example',
   'email.notification_to': 'oncall@hospital.example',
-  'email.notify_on': 'always',
 };
 
 /** A site of a row, whose sandbox stands and has the faults in force. */
@@ -49,7 +53,7 @@ export async function siteOfRow(row: FaultRow, now?: () => number): Promise<RowS
   const sandboxOptions = {
     patients: 3,
     ...row.sandbox,
-    smtp: false,
+    ...(row.mail ? {} : { smtp: false as const }),
     ...(now ? { now } : {}),
     ...(dataDir === undefined ? {} : { dataDir }),
   } as const;
@@ -57,8 +61,8 @@ export async function siteOfRow(row: FaultRow, now?: () => number): Promise<RowS
   const site = await siteForTest({
     sandbox: sandboxOptions,
     resources: types,
-    mail: false,
-    settings: { ...SETTINGS, ...row.settings },
+    mail: row.mail !== undefined,
+    settings: { ...SETTINGS, ...(row.mail ? {} : NOBODY_LISTENS), ...row.settings },
   });
   const { sandbox } = site;
   if (row.roster) await writeFile(site.rosterFile, row.roster(sandbox));
@@ -67,6 +71,8 @@ export async function siteOfRow(row: FaultRow, now?: () => number): Promise<RowS
     : undefined;
   const faults = typeof row.faults === 'function' ? row.faults(sandbox, trap ?? sandbox) : row.faults;
   sandbox.setFaults(faults ?? []);
+  sandbox.smtp?.setFaults(row.mail?.faults ?? []);
+  if (row.mail?.settings) await site.configure(await row.mail.settings(site));
   const population =
     dataDir === undefined
       ? generatedPopulation({
@@ -150,6 +156,7 @@ export async function runRow(row: FaultRow): Promise<void> {
     expectTraffic(row.expect, site.sandbox, { askedAt, seconds, connections: sockets.size });
     expect(made.trap?.counts().total ?? 0, 'requests to another server').toBe(0);
     await expectPublished(row.expect, made, summary.folder);
+    if (row.mail) await expectMail(row.mail, site, { around, state, again: () => run(false) });
     if (row.expect.recovers ?? (summary.searches.failed > 0 && summary.folder !== undefined)) {
       await expectRecovery(row.expect, made, await retry(site, run));
     }
