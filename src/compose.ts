@@ -118,18 +118,24 @@ export async function connectServer(
     const { FhirClient } = await import('./fhir/client.ts');
     const { ServerGate } = await import('./fhir/serverGate.ts');
     const { createUrlPolicy } = await import('./fhir/urlPolicy.ts');
+    const { serverPause } = await import('./run/serverPause.ts');
     const { dialectOf } = await import('./fhir/searchRules.ts');
     const { missingScopes } = await import('./auth/scopes.ts');
     const { api_settings: api, epic_settings: epic, oauth_settings: oauth } = job.settings;
     const urlPolicy = createUrlPolicy({ fhirBase: epic.epic_endpoint, tokenEndpoint: tokens.tokenEndpoint });
+    const pause = serverPause(job.settings.paths.state_folder, urlPolicy.base, around.clock);
     const gate = new ServerGate({
       ...around,
-      emit,
+      emit: (event) => {
+        pause.hear(event);
+        emit(event);
+      },
       limits: limitsOf(job, around.clock),
       maxOutageMs: api.max_outage_minutes * 60_000,
       failuresBeforeProbing: Math.max(5, FAILURES_BEFORE_PROBING_FACTOR * api.concurrency),
       probe: (signal) => probe(tokens.http, `${urlPolicy.base}/metadata`, signal),
     });
+    gate.pauseFor(await pause.left());
     const client = new FhirClient({
       ...around,
       http: tokens.http,

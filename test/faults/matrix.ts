@@ -2,8 +2,9 @@ import { ANSWER_ROWS } from './rowsAnswers.ts';
 import { BODY_ROWS } from './rowsBodies.ts';
 import { MAIL_ROWS } from './rowsMail.ts';
 import { PAGING_ROWS } from './rowsPaging.ts';
-import { PEER_ROWS, STORIES } from './rowsPeers.ts';
-import type { FaultRow } from './row.ts';
+import { PEER_ROWS, PEER_STORIES } from './rowsPeers.ts';
+import { SERVER_STORIES } from './rowsServers.ts';
+import type { FaultRow, FaultStory } from './row.ts';
 
 /** The whole matrix, in the README's order. */
 export const MATRIX: readonly FaultRow[] = [
@@ -13,6 +14,8 @@ export const MATRIX: readonly FaultRow[] = [
   ...MAIL_ROWS,
   ...PEER_ROWS,
 ];
+
+export const STORIES: readonly FaultStory[] = [...SERVER_STORIES, ...PEER_STORIES];
 
 export const TABLE_START = '<!-- faults:start -->';
 export const TABLE_END = '<!-- faults:end -->';

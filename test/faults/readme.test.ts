@@ -1,8 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { faultTable, MATRIX, TABLE_END, TABLE_START } from './matrix.ts';
-import { STORIES } from './rowsPeers.ts';
+import { faultTable, MATRIX, STORIES, TABLE_END, TABLE_START } from './matrix.ts';
 
 const README = path.resolve(import.meta.dirname, '..', '..', 'README.md');
 

@@ -172,5 +172,6 @@ export const PAGING_ROWS: readonly FaultRow[] = [
     ],
     settings: { 'api_settings.max_attempts': 8 },
     expect: { exit: 0 },
+    asProcess: true,
   },
 ];

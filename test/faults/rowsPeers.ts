@@ -62,7 +62,7 @@ export const PEER_ROWS: readonly FaultRow[] = [
 
 const TYPES = ['Patient', 'Condition', 'Encounter'];
 
-export const STORIES: readonly FaultStory[] = [
+export const PEER_STORIES: readonly FaultStory[] = [
   {
     title: 'a search that came yesterday fails today',
     result:
