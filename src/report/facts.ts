@@ -1,4 +1,15 @@
-import { age, byteSize, count, countOf, dayOf, duration, instant, oneLine, percentChange } from './format.ts';
+import {
+  age,
+  byteSize,
+  count,
+  countOf,
+  dayOf,
+  daysUntil,
+  duration,
+  instant,
+  oneLine,
+  percentChange,
+} from './format.ts';
 import type { RunSummary, TypeSummary } from './summary.ts';
 
 /** The report's list of what, when, where and how long: label and value, as written. Pure. */
@@ -96,8 +107,8 @@ function keyFact({ credentials, finishedAtMs }: RunSummary, timezone: string): F
   const { keySinceMs, certificateUntilMs: until } = credentials;
   const key = `${age(Math.max(0, finishedAtMs - keySinceMs))} old`;
   if (until === undefined) return ['Key', key];
-  const left = until - finishedAtMs;
-  const term = left <= 0 ? 'its certificate has ended' : `its certificate ends in ${age(left)}`;
+  const left = daysUntil(until, finishedAtMs);
+  const term = left <= 0 ? 'its certificate has ended' : `its certificate ends in ${countOf(left, 'day')}`;
   return ['Key', `${key}; ${term} (${dayOf(until, timezone)})`];
 }
 

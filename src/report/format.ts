@@ -82,6 +82,11 @@ export function dayOf(ms: number, timezone: string): string {
   return date.slice(date.indexOf(' ') + 1, date.indexOf(','));
 }
 
+/** Whole days until then, begun ones counted; 0 or less when it is past. */
+export function daysUntil(thenMs: number, nowMs: number): number {
+  return Math.ceil((thenMs - nowMs) / DAY);
+}
+
 /** Against what is usual, in whole per cent: `+3%`, `-45%`, `=`, `new` (usually none), `-` (nothing is usual yet). */
 export function percentChange(now: number, usual: number | undefined): string {
   if (usual === undefined) return '-';

@@ -38,7 +38,7 @@ export const LIGHT = {
   strip: 'margin:22px 0 0;border-collapse:separate;width:100%;max-width:420px;table-layout:fixed',
   bar: `height:36px;padding:0 2px 0 0`,
   barFill: 'border-radius:2px 2px 0 0;font-size:0;line-height:0;',
-  barTone: { complete: '#5b9c84', partial: '#c27b00', failed: '#b33a3a', abandoned: '#8b959e' },
+  barTone: { complete: '#8fbfad', partial: '#c27b00', failed: '#b33a3a', abandoned: '#8b959e' },
   barText: { complete: MUTED, partial: '#8a5300', failed: '#a32020', abandoned: MUTED },
   barLetter: 'padding:1px 2px 0 0;text-align:center;font-size:11px;line-height:14px;font-weight:700;',
   hint: `font-weight:400;color:${MUTED}`,
@@ -59,7 +59,7 @@ export const DARK_AND_NARROW = `
 .c th{font-weight:500}
 .c .r th{padding-top:10px}
 .c tbody tr:last-child td,.c tbody tr:last-child th{padding-bottom:8px}
-.t th:first-child{padding-left:0}
+.t th:first-child{padding-left:0;overflow-wrap:anywhere}
 .t td:last-child,.t th:last-child{padding-right:0}
 @media (prefers-color-scheme:dark){
 .b{background:#0f1316!important;color:#e4e8eb!important}
@@ -71,7 +71,8 @@ export const DARK_AND_NARROW = `
 .g{color:#f0b45b!important}
 .x{color:#ff8f86!important}
 .a{background:#33290f!important}
-.ic{background:#4f8f78!important}
+.ic{background:#3f6f5f!important}
+.it{background:#7cc4a8!important}
 .ip{background:#d08a1c!important}
 .if{background:#d9605a!important}
 .ia{background:#7b868f!important}
@@ -90,6 +91,6 @@ export const DARK_AND_NARROW = `
 @media (max-width:420px){
 .v{display:none!important}
 .t{font-size:12px!important}
-.t th:first-child{overflow-wrap:anywhere;hyphens:auto}
+.t th:first-child{hyphens:auto}
 }
 `;

@@ -1,4 +1,4 @@
-import { byteSize, count, countOf, dayOf, oneLine } from './format.ts';
+import { byteSize, count, countOf, dayOf, daysUntil, oneLine } from './format.ts';
 import type { GapsMark, Mark, RecordsMark, RunSummary, TermMark } from './summary.ts';
 
 /** A mark as the sentence that stands on top of the report. Pure. */
@@ -64,14 +64,12 @@ function gapsText(mark: GapsMark): string {
     : `More gaps: ${what}; the runs before had ${count(before)} at most.`;
 }
 
-const DAY_MS = 86_400_000;
-
 function termText({ untilMs }: TermMark, nowMs: number, timezone: string): string {
-  const left = untilMs - nowMs;
+  const left = daysUntil(untilMs, nowMs);
   const day = dayOf(untilMs, timezone);
-  const then = 'Make a new one with `fhir-rounds keys certificate` and register it at Epic.';
+  const then = 'Make a new one (fhir-rounds keys certificate) and register it at Epic.';
   if (left <= 0) return `The certificate ended on ${day}: tokens may be refused. ${then}`;
-  return `The certificate ends in ${countOf(Math.ceil(left / DAY_MS), 'day')}, on ${day}. ${then}`;
+  return `The certificate ends in ${countOf(left, 'day')}, on ${day}. ${then}`;
 }
 
 function diskText({ disk }: RunSummary): string {

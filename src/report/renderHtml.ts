@@ -93,9 +93,10 @@ const STRIP_LEAST = 4;
 function strip(cells: readonly StripCell[]): string {
   if (cells.length === 0) return '';
   const [first, last] = [cells[0]!, cells.at(-1)!];
-  const bars = cells.map(({ status, label, height }) => {
+  const bars = cells.map(({ status, label, height }, i) => {
+    const isThis = i === cells.length - 1;
     const px = Math.max(STRIP_LEAST, Math.round(STRIP_HEIGHT * height));
-    return `<td valign="bottom" title="${escape(label)}" style="${LIGHT.bar}"><div class="i${status[0]}" style="height:${px}px;${LIGHT.barFill}background:${LIGHT.barTone[status]}"></div></td>`;
+    return `<td valign="bottom" title="${escape(label)}" style="${LIGHT.bar}"><div class="i${isThis && status === 'complete' ? 't' : status[0]}" style="height:${px}px;${LIGHT.barFill}background:${isThis ? LIGHT.tone[status === 'complete' ? 'ok' : status] : LIGHT.barTone[status]}"></div></td>`;
   });
   const letters = cells.map(
     ({ status }) =>
@@ -144,8 +145,9 @@ function typeTable(view: ReportView): string {
     row.cells
       .map((cell, i) => {
         const column = TYPE_COLUMNS[i]!;
+        const isUnlike = row.isMarked && column === (row.cells.at(-1) === '-' ? 'change' : 'usual');
         const marked =
-          (((column === 'gap' && row.hasGap) || (column === 'usual' && row.isMarked)) && 'g') ||
+          (((column === 'gap' && row.hasGap) || isUnlike) && 'g') ||
           (column === 'failed' && row.hasFailed && 'x') ||
           '';
         const name = [COLUMN_CLASS[column], marked].filter((c) => c !== '').join(' ');

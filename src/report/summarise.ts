@@ -66,7 +66,7 @@ export function summarise(facts: RunFacts, pulled: Pulled | undefined): RunSumma
     ...(before?.status === 'abandoned' ? { abandoned: before } : {}),
     ...(facts.retryOf === undefined ? {} : { retryOf: facts.retryOf }),
     ...(facts.missedSlots === undefined ? {} : { missedSlots: facts.missedSlots }),
-    trend: { ...trend, marks: [...upcoming(own, outlook, credentials, history[0]), ...trend.marks] },
+    trend: { ...trend, marks: [...trend.marks, ...upcoming(own, outlook, credentials, history[0])] },
     recent: [own, ...history].slice(0, STRIP_RUNS).toReversed().map(recentRun),
     ...(outlook === undefined ? {} : { disk: outlook }),
     ...(credentials === undefined ? {} : { credentials }),

@@ -35,7 +35,10 @@ export function verdictOf(summary: RunSummary): Verdict {
         subject: subject(word, ` ${jobName}: ${counts}`),
         word,
         tone: 'ok',
-        headline: amount,
+        headline:
+          marks === 0
+            ? amount
+            : `${countOf(summary.records, 'resource')}, ${countOf(marks, 'thing')} to look at`,
         command: undefined,
         verdict: [
           ...(recovered === undefined

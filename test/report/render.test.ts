@@ -133,7 +133,7 @@ describe('the run among others', () => {
       'Last 14 runs: ...P..F....A.. (. complete, P partial, F failed, A abandoned; this one last)',
     );
     const { html } = renderReport(markedSummary(), OPTIONS);
-    expect(html.match(/<td[^>]*><div class="i[cpfa]"/g)).toHaveLength(14);
+    expect(html.match(/<td[^>]*><div class="i[cpfat]"/g)).toHaveLength(14);
     expect(html).toContain('title="12 Nov 2026: partial, 99,931 records"');
     expect(renderReport(summaryOf(), OPTIONS).text).not.toContain('Last');
   });
@@ -144,7 +144,7 @@ describe('the run among others', () => {
       'Requests 6,212, 41 retried; the server asked for 3 pauses (1 min 35 s in all); it was away once (12 min 04 s in all)',
       'Slowest Observation 61 % of the time, 0.8 s each; DocumentReference 14 % of the time, 0.2 s each',
       'Disk 310 MB free; a run takes 66.0 MB: 4 days left, since retention keeps 30 runs',
-      'Key 358 days old; its certificate ends in 6 days (28 Nov 2026)',
+      'Key 358 days old; its certificate ends in 7 days (28 Nov 2026)',
     ]) {
       expect(flat).toContain(fact);
     }

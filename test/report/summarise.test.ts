@@ -186,8 +186,8 @@ describe('summarise', () => {
     expect(
       summary.trend?.marks.map((mark) => (mark.kind === 'records' ? mark.resourceType : mark.kind)),
     ).toEqual([
-      ...['certificate', 'disk', undefined, 'Observation'],
-      ...['Patient', 'Provenance', 'Device', 'gaps', 'gaps'],
+      ...[undefined, 'Observation', 'Patient', 'Provenance', 'Device'],
+      ...['gaps', 'gaps', 'certificate', 'disk'],
     ]);
     expect(summarise({ ...facts, status: 'partial' }, pulled()).recovered).toBeUndefined();
     expect(summarise({ ...facts, history: history.slice(1) }, pulled()).recovered).toBeUndefined();
