@@ -3,7 +3,7 @@ import { ALL_COMMANDS } from './cli/allCommands.ts';
 import { GROUPS, SHARED_OPTIONS, type CommandSpec, type Given, type OptionSpec } from './cli/commandSpec.ts';
 import type { CommandContext, Terminal } from './commands/context.ts';
 import { EXIT, programVersion } from './commands/context.ts';
-import { asRoundsError, RoundsError } from './errors.ts';
+import { asRoundsError, RoundsError, type ErrorCode } from './errors.ts';
 
 /** The program's entry: the table of commands (src/cli) becomes a command line, and errors become exit codes. */
 
@@ -119,11 +119,14 @@ function terminalOf(stream: NodeJS.WriteStream): Terminal | undefined {
   };
 }
 
+/** What ends with a run that goes on later. */
+const PAUSES: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['INTERRUPTED', 'RUN_PAUSED', 'DISK_FULL']);
+
 /** The exit code of a failure (fixed: README, "Exit codes"). */
 function exitCodeFor(error: RoundsError): number {
   if (error.code === 'LOCK_HELD') return EXIT.locked;
   if (error.code === 'VERIFY_DAMAGED') return EXIT.damaged;
-  if (error.code === 'INTERRUPTED' || error.code === 'DISK_FULL') return EXIT.interrupted;
+  if (PAUSES.has(error.code)) return EXIT.interrupted;
   return error.failure === 'config' ? EXIT.usage : EXIT.failed;
 }
 

@@ -5,6 +5,7 @@ import { RoundsError } from './errors.ts';
 import type { ServerLimits } from './fhir/serverGate.ts';
 import type { Mailer } from './report/mail.ts';
 import type { DrainResult } from './report/outbox.ts';
+import type { RunTeller } from './report/teller.ts';
 import type { Emit } from './run/events.ts';
 import type { Ledger } from './run/ledger.ts';
 import type { Access } from './run/preflight.ts';
@@ -112,6 +113,7 @@ export async function connectServer(
   access: Access,
   around: Surroundings,
   emit: Emit,
+  afterOutage: 'SERVER_AWAY' | 'RUN_PAUSED' = 'SERVER_AWAY',
 ): Promise<Server> {
   const tokens = await openTokenService(job, access, around);
   try {
@@ -132,6 +134,7 @@ export async function connectServer(
       },
       limits: limitsOf(job, around.clock),
       maxOutageMs: api.max_outage_minutes * 60_000,
+      afterOutage,
       failuresBeforeProbing: Math.max(5, FAILURES_BEFORE_PROBING_FACTOR * api.concurrency),
       probe: (signal) => probe(tokens.http, `${urlPolicy.base}/metadata`, signal),
     });
@@ -205,6 +208,29 @@ export async function openMailer(job: JobConfig): Promise<Mailer | undefined> {
     ...(caPem === undefined ? {} : { caPem }),
     from: email.notification_from,
     to: email.notification_to,
+  });
+}
+
+/** Who is told of a job's runs beside the mail: a watchdog's URL, a program of the site's. */
+export async function openTeller(
+  { settings }: JobConfig,
+  { clock, log, signal }: Pick<Surroundings, 'clock' | 'log' | 'signal'>,
+): Promise<RunTeller> {
+  const { RunTeller } = await import('./report/teller.ts');
+  const { notify, network } = settings;
+  let http: Http | undefined;
+  if (notify.ping_url !== undefined) {
+    const { createHttp } = await import('./system/http.ts');
+    const caPem = network.ca_file === undefined ? undefined : await readFile(network.ca_file, 'utf8');
+    http = createHttp({ caPem, proxy: network.proxy });
+  }
+  return new RunTeller({
+    http,
+    pingUrl: notify.ping_url,
+    command: notify.notify_command,
+    clock,
+    log,
+    signal,
   });
 }
 

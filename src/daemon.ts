@@ -1,105 +1,201 @@
+import path from 'node:path';
 import { openStateLedger, sendWaitingMail, type Surroundings } from './compose.ts';
-import { EXIT, loadCommandConfig, type CommandContext } from './commands/context.ts';
-import { runWith } from './commands/run.ts';
-import type { Config, JobConfig } from './config/schema.ts';
-import { asRoundsError, RoundsError } from './errors.ts';
+import { EXIT, type CommandContext } from './commands/context.ts';
+import { LiveConfig } from './commands/liveConfig.ts';
+import { noticeBadConfig, noticeOverdue, noticeRefused } from './commands/notices.ts';
+import { attemptRun, factsOf, noteServed } from './commands/scheduledRuns.ts';
+import type { JobConfig } from './config/schema.ts';
+import { asRoundsError } from './errors.ts';
+import type { Ledger } from './run/ledger.ts';
 import type { StateLedger } from './run/stateLedger.ts';
-import { checkAccess } from './run/preflight.ts';
-import { nextRunAt, startSchedule } from './schedule/cronSchedule.ts';
+import { FileWatch } from './schedule/fileWatch.ts';
+import { JobLoop } from './schedule/jobLoop.ts';
+import { Turns } from './schedule/turns.ts';
 import { isoInstant, systemClock } from './system/clock.ts';
-import { systemRandom } from './system/random.ts';
 import { openLog, type Log } from './system/logger.ts';
+import { systemRandom } from './system/random.ts';
 
-/** How often mails that wait are looked after between runs. */
-const OUTBOX_EVERY_MS = 60_000;
+/** How often waiting mail and overdue jobs are looked after. */
+const LOOK_EVERY_MS = 60_000;
 
 /**
- * `daemon`: runs every job that has a schedule at its times, until SIGINT or SIGTERM. An interrupted run is picked
- * up at start; a running one is checkpointed at the end, and goes on at the next start.
+ * `daemon`: serves the schedule of every job that has one, until SIGINT or SIGTERM. A run that is under way then is
+ * checkpointed; it goes on at the next start. The INI is read again at SIGHUP and when it changes.
  */
 export async function daemonCommand(context: CommandContext): Promise<number> {
-  const config = await loadCommandConfig(context);
-  const [first] = config.jobs;
+  const config = await LiveConfig.load(context);
+  const [first] = config.current.jobs;
   const { paths, logging } = first!.settings;
   const log = await openLog({ ...logging, folder: paths.log_folder, human: context.terminal !== undefined });
-  const state = await openStateLedger(config, { clock: systemClock, log }, context.note);
+  const state = await openStateLedger(config.current, { clock: systemClock, log }, context.note);
   try {
-    return await serve(config, state, log, context);
+    await new Daemon(config, state, log, context.signal).serve();
+    log.info('daemon.stopped');
+    return EXIT.complete;
   } finally {
     state.close();
     await log.close();
   }
 }
 
-async function serve(config: Config, state: StateLedger, log: Log, context: CommandContext): Promise<number> {
-  const scheduled = config.jobs.filter((job) => job.settings.schedule.cron !== undefined);
-  if (scheduled.length === 0) {
-    throw new RoundsError('CONFIG_INVALID', 'no job has a [schedule] cron, so the daemon has nothing to do', {
-      hint: 'Set [schedule] cron = 0 2 * * *, or run by hand with `fhir-rounds run`.',
+class Daemon {
+  readonly #config: LiveConfig;
+  readonly #state: StateLedger;
+  readonly #around: Surroundings;
+  /** Runs of one FHIR origin, and the drains of the outbox, are done one after the other. */
+  readonly #turns = new Turns();
+  readonly #loops = new Map<string, JobLoop>();
+  readonly #ends = new Set<Promise<void>>();
+
+  constructor(config: LiveConfig, state: StateLedger, log: Log, signal: AbortSignal) {
+    this.#config = config;
+    this.#state = state;
+    this.#around = { clock: systemClock, log, random: systemRandom, signal };
+  }
+
+  async serve(): Promise<void> {
+    const { clock, signal } = this.#around;
+    const { file } = this.#config.current;
+    const files = new FileWatch([file, path.join(path.dirname(file), '.env')], clock);
+    const known = await files.contentHash();
+    await this.#use('notices', async (ledger) => ledger.notices.clear('config-invalid', undefined));
+    this.#startLoops();
+    const watching = files.run(known, signal, (hash) => this.#reload(hash));
+    const reload = (): void => void files.contentHash().then((hash) => this.#reload(hash));
+    process.on('SIGHUP', reload);
+    process.on('message', (message) => {
+      // PM2 on Windows, where a signal cannot be caught (shutdown_with_message).
+      if (message === 'shutdown') process.emit('SIGINT');
+    });
+    process.send?.('ready');
+    while (!signal.aborted) {
+      await this.#lookAfterMail();
+      await this.#findOverdue();
+      await clock.sleep(LOOK_EVERY_MS, signal).catch(() => undefined);
+    }
+    process.off('SIGHUP', reload);
+    await Promise.all([watching, ...this.#ends]);
+    // The mail that was on its way has stopped, and has written down what became of it.
+    await this.#turns.take('mail', async () => undefined);
+  }
+
+  /** A loop for each job that has a schedule and none yet; one that lost its schedule ends by itself. */
+  #startLoops(): void {
+    for (const jobName of this.#config.scheduled) {
+      if (this.#loops.has(jobName)) continue;
+      const loop = this.#loopOf(jobName);
+      this.#loops.set(jobName, loop);
+      const end = loop.run().then(() => {
+        this.#loops.delete(jobName);
+        this.#ends.delete(end);
+      });
+      this.#ends.add(end);
+      this.#logNext(jobName);
+    }
+  }
+
+  #loopOf(jobName: string): JobLoop {
+    const { clock, log, signal } = this.#around;
+    // The loop asks for its rules first, and ends where there are none.
+    const job = (): JobConfig => this.#config.job(jobName)!;
+    return new JobLoop({
+      clock,
+      signal,
+      rules: () => this.#config.rules(jobName),
+      look: () => this.#state.use((ledger) => factsOf(job(), ledger, clock.now())),
+      markServed: (slotMs) => this.#state.use(async (ledger) => noteServed(job(), ledger, slotMs)),
+      attempt: (attempt) => {
+        const origin = new URL(job().settings.epic_settings.epic_endpoint).origin;
+        return this.#turns.take(origin, async () => {
+          // It may have waited for hours, and the INI may be another one now.
+          const current = this.#config.job(jobName);
+          if (current === undefined) return 'waiting';
+          const end = await attemptRun(current, attempt, {
+            state: this.#state,
+            around: this.#around,
+            refused: (one, code, what) =>
+              this.#use('notices', async (ledger) => noticeRefused(ledger, one, code, what, clock.now())),
+            done: (one) => this.#use('notices', async (ledger) => this.#clearNotices(one, ledger)),
+          });
+          if (end !== 'waiting') void this.#lookAfterMail();
+          return end;
+        });
+      },
+      failed: (error) => log.error('schedule.failed', { job: jobName, code: asRoundsError(error).code }),
     });
   }
-  const { signal } = context;
-  const around: Surroundings = { clock: systemClock, log, random: systemRandom, signal };
-  // Jobs of one process take turns, so that none is refused the server's lock by another.
-  let turn: Promise<void> = Promise.resolve();
-  const enqueue = (job: JobConfig): Promise<void> => {
-    turn = turn.then(() => runScheduled(config, job, state, around));
-    return turn;
-  };
-  const schedules = scheduled.map((job) => {
-    const { cron, timezone } = job.settings.schedule;
-    const next = nextRunAt(cron!, timezone);
+
+  #clearNotices({ jobName }: JobConfig, ledger: Ledger): void {
+    ledger.notices.clear('refused', jobName);
+    ledger.notices.clear('overdue', jobName);
+  }
+
+  #logNext(jobName: string): void {
+    const { clock, log } = this.#around;
+    const next = this.#config.rules(jobName)?.slots.after(clock.now());
     log.info('schedule.started', {
-      job: job.jobName,
+      job: jobName,
       next: next === undefined ? undefined : isoInstant(next),
     });
-    return startSchedule(cron!, timezone, () => enqueue(job));
-  });
-  process.send?.('ready');
-  process.on('message', (message) => {
-    // PM2 on Windows, where a signal cannot be caught (shutdown_with_message).
-    if (message === 'shutdown') process.emit('SIGINT');
-  });
-  for (const job of scheduled) if (state.current.openRunOf(job.jobName)) void enqueue(job);
-  while (!signal.aborted) {
-    await lookAfterMail(config, state, around);
-    await systemClock.sleep(OUTBOX_EVERY_MS, signal).catch(() => undefined);
   }
-  await Promise.all(schedules.map((schedule) => schedule.close()));
-  await turn;
-  log.info('daemon.stopped');
-  return EXIT.complete;
-}
 
-async function runScheduled(
-  config: Config,
-  job: JobConfig,
-  state: StateLedger,
-  around: Surroundings,
-): Promise<void> {
-  if (around.signal.aborted) return;
-  try {
-    const access = await checkAccess(job, around.signal);
-    await state.use((ledger) =>
-      runWith(job, access, ledger, around, {
-        command: 'fhir-rounds daemon',
-        emit: () => undefined,
-        options: { fresh: false, retryFailed: false, acceptRoster: false, manual: false },
+  /** A good INI counts from the next run on; with a bad one all stays, and a person is told once. */
+  async #reload(hash: string): Promise<void> {
+    const { clock, log } = this.#around;
+    try {
+      await this.#config.reload();
+      log.info('config.reloaded');
+      await this.#use('notices', async (ledger) => ledger.notices.clear('config-invalid', undefined));
+      this.#startLoops();
+      for (const [jobName, loop] of this.#loops) {
+        loop.wake();
+        this.#logNext(jobName);
+      }
+    } catch (thrown) {
+      const error = asRoundsError(thrown);
+      log.error('config.not_taken', { code: error.code, message: error.message });
+      await this.#use('notices', async (ledger) =>
+        noticeBadConfig(ledger, this.#config.current, hash, error, clock.now()),
+      );
+    }
+    // Mail that other settings held may go now.
+    await this.#lookAfterMail();
+  }
+
+  async #findOverdue(): Promise<void> {
+    const { clock } = this.#around;
+    for (const [jobName, loop] of this.#loops) {
+      const job = this.#config.job(jobName);
+      const rules = this.#config.rules(jobName);
+      const hours = job?.settings.notify.overdue_after_hours ?? 0;
+      // A server that is away is waited for, and told of when that was too long.
+      if (job === undefined || rules === undefined || hours === 0 || loop.isAway) continue;
+      await this.#use('overdue', async (ledger) => {
+        const now = clock.now();
+        const { servedMs } = await factsOf(job, ledger, now);
+        const slotMs = rules.slots.after(servedMs, now - hours * 3_600_000);
+        if (slotMs !== undefined) noticeOverdue(ledger, job, slotMs, now);
+      });
+    }
+  }
+
+  /** Mail never stops the scheduler: neither a locked or damaged ledger nor a full disk does. */
+  #lookAfterMail(): Promise<void> {
+    return this.#turns.take('mail', () =>
+      this.#use('mail', async (ledger) => {
+        await sendWaitingMail(this.#config.current, ledger, this.#around);
       }),
     );
-  } catch (thrown) {
-    const error = asRoundsError(thrown);
-    around.log.error('run.refused', { job: job.jobName, code: error.code, hint: error.hint });
   }
-  await lookAfterMail(config, state, around);
-}
 
-/** Mail never stops the scheduler: neither a locked or damaged ledger nor a full disk does. */
-async function lookAfterMail(config: Config, state: StateLedger, around: Surroundings): Promise<void> {
-  try {
-    await state.use((ledger) => sendWaitingMail(config, ledger, around));
-  } catch (thrown) {
-    const { code, hint } = asRoundsError(thrown);
-    around.log.error('mail.not_looked_after', { code, hint });
+  /** What is done with the ledger beside the runs: a failure is logged, and it is done again in a minute. */
+  async #use(what: string, work: (ledger: Ledger) => Promise<unknown>): Promise<void> {
+    if (this.#around.signal.aborted) return;
+    try {
+      await this.#state.use(work);
+    } catch (thrown) {
+      const { code, hint } = asRoundsError(thrown);
+      this.#around.log.error('daemon.not_done', { what, code, hint });
+    }
   }
 }

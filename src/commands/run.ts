@@ -2,16 +2,14 @@ import { openLog, type Log } from '../system/logger.ts';
 import { systemClock } from '../system/clock.ts';
 import { systemRandom } from '../system/random.ts';
 import type { Config, JobConfig } from '../config/schema.ts';
-import { connectServer, openStateLedger, sendWaitingMail, type Surroundings } from '../compose.ts';
+import { openStateLedger, sendWaitingMail, type Surroundings } from '../compose.ts';
 import { renderReport } from '../report/render.ts';
 import type { RunSummary } from '../report/summary.ts';
-import type { Emit } from '../run/events.ts';
 import type { Ledger } from '../run/ledger.ts';
-import { checkAccess, checkInputs, type Access } from '../run/preflight.ts';
+import { checkAccess, checkInputs } from '../run/preflight.ts';
 import { asRoundsError } from '../errors.ts';
-import type { RunOptions } from '../run/deps.ts';
-import { runJob } from '../run/runJob.ts';
-import { chooseJob, EXIT, loadCommandConfig, programVersion, type CommandContext } from './context.ts';
+import { chooseJob, EXIT, loadCommandConfig, type CommandContext } from './context.ts';
+import { runWith } from './oneRun.ts';
 import { showProgress } from './progress.ts';
 
 export interface RunCommand {
@@ -78,7 +76,7 @@ export async function runOnce(
         runWith(job, access, ledger, around, {
           command: `fhir-rounds run ${job.jobName}`,
           emit: progress.emit,
-          options: { ...command, manual: true },
+          options: { ...command, manual: true, patient: false },
         }),
       );
       await sendMail();
@@ -94,36 +92,6 @@ export async function runOnce(
     progress.end();
     await log.close();
   }
-}
-
-/** One run of a job in the surroundings given: what `run` and the daemon share. */
-export async function runWith(
-  job: JobConfig,
-  access: Access,
-  ledger: Ledger,
-  around: Surroundings,
-  run: { readonly command: string; readonly emit: Emit; readonly options: RunOptions },
-): Promise<RunSummary> {
-  return runJob(
-    {
-      ...around,
-      job,
-      access,
-      ledger,
-      emit: run.emit,
-      programVersion: programVersion(),
-      command: run.command,
-      nextRunAtMs: await nextRun(job.settings.schedule),
-      connect: (access, emit, log) => connectServer(job, access, { ...around, log }, emit),
-    },
-    run.options,
-  );
-}
-
-async function nextRun(schedule: JobConfig['settings']['schedule']): Promise<number | undefined> {
-  if (schedule.cron === undefined) return undefined;
-  const { nextRunAt } = await import('../schedule/cronSchedule.ts');
-  return nextRunAt(schedule.cron, schedule.timezone);
 }
 
 async function mail(

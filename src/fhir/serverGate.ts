@@ -19,8 +19,10 @@ export interface ServerGateOptions {
   readonly signal: AbortSignal;
   /** Asked at each request, so that limits that change with the hour hold from that hour on. */
   readonly limits: () => ServerLimits;
-  /** How long the server may be away before what is left fails as SERVER_AWAY. */
+  /** How long the server may be away before everybody who asks gets `afterOutage`. */
   readonly maxOutageMs: number;
+  /** SERVER_AWAY: what is left of the run fails; RUN_PAUSED: the run stops, to go on later. */
+  readonly afterOutage: 'SERVER_AWAY' | 'RUN_PAUSED';
   /** Transient failures in a row, over all workers, that count as "the server is away". */
   readonly failuresBeforeProbing: number;
   /** One cheap question to the server: true when it answers again. Must not enter the gate. */
@@ -68,8 +70,8 @@ export class ServerGate {
   }
 
   /**
-   * Resolves when a request may be sent; who was let in has to `leave`. Throws the reason of a stop: SERVER_AWAY once
-   * an outage outlived its limit.
+   * Resolves when a request may be sent; who was let in has to `leave`. Throws the reason of a stop, `afterOutage`
+   * once an outage outlived its limit.
    */
   async enter(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
@@ -176,7 +178,7 @@ export class ServerGate {
   }
 
   async #probeUntilBack(from: number): Promise<void> {
-    const { clock, log, emit, random, signal, maxOutageMs, probe } = this.#options;
+    const { clock, log, emit, random, signal, maxOutageMs, afterOutage, probe } = this.#options;
     log.warn('server.away', { failures: this.#failuresInARow });
     emit({ event: 'server.paused', ms: 0, reason: 'away' });
     for (let tries = 0; !(await probe(signal)); tries++) {
@@ -184,7 +186,7 @@ export class ServerGate {
       const left = from + maxOutageMs - clock.monotonicMs();
       if (left <= 0) {
         log.error('server.gave_up', { awayMs: Math.round(clock.monotonicMs() - from) });
-        this.stop(new RoundsError('SERVER_AWAY', 'the server stayed away too long'));
+        this.stop(new RoundsError(afterOutage, 'the server stayed away longer than max_outage_minutes'));
         return;
       }
       const wait = backoffMs(tries, { baseMs: PROBE_BASE_MS, capMs: PROBE_CAP_MS, random });

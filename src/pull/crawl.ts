@@ -55,6 +55,7 @@ const ENDS_RUN: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'PATH_UNUSABLE',
   'LEDGER_DAMAGED',
   'INTERRUPTED',
+  'RUN_PAUSED',
   'INTERNAL',
 ]);
 

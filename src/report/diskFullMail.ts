@@ -1,4 +1,4 @@
-import { asciiLine } from './format.ts';
+import { renderNotice } from './noticeMail.ts';
 
 /** What is mailed when a run stopped for want of room: it has no report yet. */
 export interface DiskFullMail {
@@ -16,21 +16,10 @@ export function renderDiskFull({ jobName, runId, message, hint }: DiskFullMail):
   readonly text: string;
   readonly html: string;
 } {
-  const lines = [
+  return renderNotice(`STOPPED ${jobName}: the disk is full${runId === undefined ? '' : ` [${runId}]`}`, [
     `The run of ${jobName} stopped, since there is no space left on the disk.`,
     `${message}.`,
     hint,
     'What it had pulled is kept, and nothing was published; the current export is the one before.',
-  ];
-  return {
-    subject: asciiLine(`STOPPED ${jobName}: the disk is full${runId === undefined ? '' : ` [${runId}]`}`),
-    text: `${lines.join('\n\n')}\n`,
-    html: `<!doctype html><html lang="en"><body>${lines.map((line) => `<p>${escape(line)}</p>`).join('')}</body></html>\n`,
-  };
-}
-
-const ENTITIES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
-
-function escape(text: string): string {
-  return text.replace(/[&<>"]/g, (char) => ENTITIES[char]!);
+  ]);
 }

@@ -47,6 +47,8 @@ export interface RunOptions {
   readonly acceptRoster: boolean;
   /** A person asked for it, as against the daemon. */
   readonly manual: boolean;
+  /** What passes by itself, such as a server that is away, pauses the run for the daemon to go on with later. */
+  readonly patient: boolean;
 }
 
 /** What closing a run needs to know of its job and surroundings. */

@@ -4,6 +4,7 @@ import { RoundsError } from '../errors.ts';
 import { isoInstant, type Clock } from '../system/clock.ts';
 import { ensureFolder, errno } from '../system/files.ts';
 import { asDatabaseError, isBusy, openDatabase, type Database } from '../system/sqlite.ts';
+import { doneOf, howFar } from './howFar.ts';
 import type { Ledger } from './ledger.ts';
 import { isLockFileHeld, locksFolder } from './ledgerGate.ts';
 import type { LockHolder } from './ledgerRows.ts';
@@ -47,7 +48,7 @@ export class RunLock {
     } catch (error) {
       db.close();
       if (!isBusy(error)) throw asDatabaseError(error);
-      throw new RoundsError('LOCK_HELD', await describeHolder(options.name, options.ledger, options.clock));
+      throw new RoundsError('LOCK_HELD', await describeHolder(options));
     }
     try {
       options.ledger.holders.note({
@@ -63,6 +64,12 @@ export class RunLock {
       throw error;
     }
     return new RunLock(db, options.ledger, options.name);
+  }
+
+  /** Says which run it is held for. */
+  nameRun(runId: string): void {
+    const holder = this.#ledger.holders.find(this.#name);
+    if (holder) this.#ledger.holders.note({ ...holder, runId });
   }
 
   close(): void {
@@ -84,12 +91,17 @@ export async function takeRunLocks(
     readonly command: string;
   },
   place: { readonly stateFolder: string; readonly fhirBase: string },
-): Promise<{ close(): void }> {
+): Promise<{ nameRun(runId: string): void; close(): void }> {
   const shared = { ...deps, stateFolder: place.stateFolder };
-  const ofJob = await RunLock.take({ ...shared, name: `job ${deps.job.jobName}` });
+  const [jobLock, serverLock] = lockNames(deps.job.jobName, place.fhirBase);
+  const ofJob = await RunLock.take({ ...shared, name: jobLock });
   try {
-    const ofServer = await RunLock.take({ ...shared, name: `server ${new URL(place.fhirBase).origin}` });
+    const ofServer = await RunLock.take({ ...shared, name: serverLock });
     return {
+      nameRun: (runId) => {
+        ofJob.nameRun(runId);
+        ofServer.nameRun(runId);
+      },
       close: () => {
         closeLock(ofServer);
         closeLock(ofJob);
@@ -99,6 +111,18 @@ export async function takeRunLocks(
     closeLock(ofJob);
     throw error;
   }
+}
+
+function lockNames(jobName: string, fhirBase: string): readonly [ofJob: string, ofServer: string] {
+  return [`job ${jobName}`, `server ${new URL(fhirBase).origin}`];
+}
+
+/** Whether a run of this job would be refused at this moment. */
+export function areRunLocksHeld(
+  jobName: string,
+  place: { readonly stateFolder: string; readonly fhirBase: string },
+): boolean {
+  return lockNames(jobName, place.fhirBase).some((name) => isLockHeld(place.stateFolder, name));
 }
 
 /** The name in the ledger is for messages alone: where it cannot be taken away (a full disk), the next holder does. */
@@ -118,8 +142,17 @@ export function isLockHeld(stateFolder: string, name: string): boolean {
 const NAMING_WAIT_MS = 50;
 const NAMING_TRIES = 20;
 
-/** Names the holder, whose row comes a moment after its lock; till then there is none, or that of a dead one. */
-async function describeHolder(name: string, ledger: Ledger, clock: Clock): Promise<string> {
+/**
+ * Names the holder, whose row comes a moment after its lock (till then there is none, or that of a dead one), and how
+ * far its run has come.
+ */
+async function describeHolder(held: {
+  readonly name: string;
+  readonly ledger: Ledger;
+  readonly clock: Clock;
+  readonly stateFolder: string;
+}): Promise<string> {
+  const { name, ledger, clock } = held;
   let holder: LockHolder | undefined;
   for (let tries = 0; tries < NAMING_TRIES; tries++) {
     await clock.sleep(NAMING_WAIT_MS);
@@ -128,10 +161,21 @@ async function describeHolder(name: string, ledger: Ledger, clock: Clock): Promi
   }
   if (holder === undefined) return `another process holds ${name}`;
   const run = holder.runId === undefined ? '' : `, run ${holder.runId}`;
+  const far = await progressOf(holder.runId, held);
   return (
     `${name} is held by \`${holder.command}\` (process ${holder.pid} on ${holder.host}${run}) ` +
-    `since ${isoInstant(holder.sinceMs)}`
+    `since ${isoInstant(holder.sinceMs)}${far}`
   );
+}
+
+/** `, 12 of 2400 searches done`; nothing before its run has begun to pull. */
+async function progressOf(
+  runId: string | undefined,
+  { ledger, stateFolder }: { readonly ledger: Ledger; readonly stateFolder: string },
+): Promise<string> {
+  const run = runId === undefined ? undefined : ledger.findRun(runId);
+  const counts = run && (await howFar(ledger, stateFolder, run).catch(() => undefined));
+  return counts === undefined ? '' : `, ${doneOf(counts)} of ${counts.planned} searches done`;
 }
 
 function isAlive({ pid, host }: LockHolder): boolean {

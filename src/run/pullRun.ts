@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { mkdir, rm } from 'node:fs/promises';
+import { asRoundsError } from '../errors.ts';
 import type { FhirClient } from '../fhir/client.ts';
 import { NdjsonWriter, type FinishedPart } from '../ndjson/writer.ts';
 import { partName } from '../publish/layout.ts';
@@ -44,7 +45,7 @@ const MEMORY_BUDGET_BYTES = 48 * 1024 * 1024;
  * Pulls what the plan names and the ledger lacks: every search, then every record that is referred to, then once
  * more what failed. After a crash it is called again with the same run and goes on.
  *
- * An abort is a checkpoint: what had finished is committed, then the signal's reason is thrown.
+ * An abort, or RUN_PAUSED, is a checkpoint: what had finished is committed, then it is thrown.
  */
 export async function pullRun(options: PullOptions): Promise<PulledRun> {
   const { ledger, run, snapshot, staging, modes, emit, client, clock } = options;
@@ -81,7 +82,8 @@ export async function pullRun(options: PullOptions): Promise<PulledRun> {
         await pullPass(options, tally, groupCommit, spoolFolder, quota);
       }
     } catch (error) {
-      if (options.signal.aborted) await groupCommit.drain();
+      const isCheckpoint = options.signal.aborted || asRoundsError(error).code === 'RUN_PAUSED';
+      if (isCheckpoint) await groupCommit.drain();
       throw error;
     }
     await rm(spoolFolder, { recursive: true });

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { asRoundsError, RoundsError } from '../errors.ts';
+import { asRoundsError, RoundsError, type ErrorCode } from '../errors.ts';
 import type { RunSummary } from '../report/summary.ts';
 import { openFileLimit } from '../system/files.ts';
 import { resumeOrBegin, type BegunRun } from './begin.ts';
@@ -20,7 +20,7 @@ import { linkBase, takeSnapshot } from './takeSnapshot.ts';
  * One run of a job, from its inputs to its published folder and queued mail.
  *
  * Throws CONFIG_INVALID and its like (nothing was requested), LOCK_HELD, RUN_NOT_RESUMABLE, or, for a run that was
- * interrupted and will resume, INTERRUPTED or what stopped it (DISK_FULL ...). A run that failed for good returns
+ * interrupted and will resume, INTERRUPTED or what stopped it (RUN_PAUSED, DISK_FULL ...). A run that failed for good returns
  * its summary with status `failed`.
  */
 export async function runJob(deps: RunDeps, options: RunOptions): Promise<RunSummary> {
@@ -30,7 +30,8 @@ export async function runJob(deps: RunDeps, options: RunOptions): Promise<RunSum
     const locks = await takeRunLocks(deps, place);
     try {
       const begun = await resumeOrBegin(deps, options, place, closing);
-      const summary = await carryOut(deps, place, closing, begun);
+      locks.nameRun(begun.run.runId);
+      const summary = await carryOut(deps, place, closing, begun, options);
       deps.emit({ event: 'run.closed', runId: summary.runId, status: summary.status });
       return summary;
     } finally {
@@ -48,6 +49,7 @@ async function carryOut(
   place: JobPlace,
   closing: CloseContext,
   begun: BegunRun,
+  { patient }: RunOptions,
 ): Promise<RunSummary> {
   const { run } = begun;
   const log = deps.log.child({ runId: run.runId });
@@ -78,7 +80,9 @@ async function carryOut(
     const isWhole = error.code !== 'RUN_NOT_RESUMABLE' && error.code !== 'PUBLISH_MISMATCH';
     const canGoOn = isWhole && (await hasSnapshot(snapshotFolder(place.stateFolder, run.runId)));
     log.error('run.stopped', { code: error.code, canGoOn });
-    if (canGoOn || deps.signal.aborted) throw stopped(run.runId, error);
+    // Where it has pulled nothing yet, the next attempt begins anew.
+    const isWaitedFor = patient && error.failure === 'transient';
+    if (canGoOn || isWaitedFor || deps.signal.aborted) throw stopped(run.runId, error);
     return await closeFailed(closing, run, 'failed', error);
   } finally {
     // Where its lines matter it was closed before; here it must not hide what stopped the run.
@@ -97,14 +101,15 @@ function noteWork({ ledger, clock, log }: RunDeps, run: RunRow, { attemptFrom }:
 
 /** What a person is told of a run that goes on later: its own code where that says more than "interrupted". */
 function stopped(runId: string, error: RoundsError): RoundsError {
-  if (error.failure !== 'transient' || error.code === 'INTERRUPTED' || error.code === 'DISK_FULL')
-    return error;
+  if (error.failure !== 'transient' || SAYS_IT_ALL.has(error.code)) return error;
   const hint = `${error.hint} The run goes on where it stopped.`;
   return new RoundsError('INTERRUPTED', `run ${runId} stopped: ${error.code}: ${error.message}`, {
     hint,
     cause: error,
   });
 }
+
+const SAYS_IT_ALL: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['INTERRUPTED', 'RUN_PAUSED', 'DISK_FULL']);
 
 async function pull(
   deps: RunDeps,

@@ -72,17 +72,10 @@ export function firstSlotAfter(
   }
 }
 
-/** Calls `due` at each slot until closed. A slot that comes while `due` is still busy is passed over. */
-export function startSchedule(
-  expression: string,
-  timezone: string,
-  due: () => Promise<void>,
-): { close(): Promise<void> } {
-  const task = createTask(expression, due, { timezone, noOverlap: true });
+/** Rings at each slot that node-cron knows, until closed. */
+export function startTicks(expression: string, timezone: string, ring: () => void): { close(): void } {
+  // What it finds it has missed is found by who is rung for, from the ledger.
+  const task = createTask(expression, ring, { timezone, suppressMissedWarning: true });
   void task.start();
-  return {
-    close: async () => {
-      await task.destroy();
-    },
-  };
+  return { close: () => void task.destroy() };
 }

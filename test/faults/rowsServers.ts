@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished } from 'vitest';
-import { runWith } from '../../src/commands/run.ts';
+import { runWith } from '../../src/commands/oneRun.ts';
 import { openStateLedger } from '../../src/compose.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { asRoundsError } from '../../src/errors.ts';
@@ -67,7 +67,13 @@ export const SERVER_STORIES: readonly FaultStory[] = [
             runWith(job, await checkAccess(job, signal), await state.fresh(), around, {
               command: `test of ${job.jobName}`,
               emit: () => undefined,
-              options: { fresh: false, retryFailed: false, acceptRoster: false, manual: true },
+              options: {
+                fresh: false,
+                retryFailed: false,
+                acceptRoster: false,
+                manual: true,
+                patient: false,
+              },
             }),
           ),
         );

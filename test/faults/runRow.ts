@@ -3,7 +3,8 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, onTestFinished } from 'vitest';
-import { exitCodeOf, runWith } from '../../src/commands/run.ts';
+import { exitCodeOf } from '../../src/commands/run.ts';
+import { runWith } from '../../src/commands/oneRun.ts';
 import { openStateLedger } from '../../src/compose.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { verifyFolder } from '../../src/publish/verify.ts';
@@ -135,7 +136,7 @@ export async function runRow(row: FaultRow): Promise<void> {
   const state = await openStateLedger(config, around, () => undefined);
   const shown: Record<string, string> = {};
   const run = async (retryFailed: boolean): Promise<RunSummary> => {
-    const options = { fresh: false, retryFailed, acceptRoster: false, manual: true };
+    const options = { fresh: false, retryFailed, acceptRoster: false, manual: true, patient: false };
     const summary = await state.use((ledger) =>
       runWith(job!, access, ledger, around, {
         command: 'fhir-rounds run',

@@ -45,6 +45,7 @@ async function setUp(answer: Answer, given: Given = {}) {
     signal,
     limits: () => ({ concurrency: 64, requestsPerSecond: 0 }),
     maxOutageMs: 60_000,
+    afterOutage: 'SERVER_AWAY',
     failuresBeforeProbing,
     probe,
   });

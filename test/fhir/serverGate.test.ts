@@ -23,6 +23,7 @@ function setUp(given: Partial<ServerGateOptions> = {}) {
     signal,
     limits: () => ({ concurrency: 64, requestsPerSecond: 0 }),
     maxOutageMs: 10 * MINUTE,
+    afterOutage: 'SERVER_AWAY',
     failuresBeforeProbing: 3,
     probe: async () => {
       probes++;

@@ -53,6 +53,7 @@ async function pull(answer: Answer, { type = searchedType('Observation'), others
     emit: () => undefined,
     limits: () => ({ concurrency: 64, requestsPerSecond: 0 }),
     maxOutageMs: 1,
+    afterOutage: 'SERVER_AWAY',
     failuresBeforeProbing: 100,
     probe: () => Promise.resolve(true),
   });
