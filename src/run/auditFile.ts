@@ -1,4 +1,4 @@
-import { closeSync, constants, fchmodSync, openSync, readSync, writeSync } from 'node:fs';
+import { constants, fchmodSync, openSync, readSync, writeSync } from 'node:fs';
 import { errno, isWindows, PRIVATE_MODES, syncFolderNow } from '../system/files.ts';
 
 /** Reading and writing the audit file, at once: it moves within a transaction of the ledger. */

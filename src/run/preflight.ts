@@ -9,14 +9,12 @@ import { scanRoster, type RosterScan } from '../inputs/patientRoster.ts';
 import { RUN_ID } from '../publish/layout.ts';
 import { MANIFEST } from '../publish/manifest.ts';
 import {
-  asFileError,
-  errno,
+  canRename,
   exists,
   lookPathWritable,
   networkFileSystem,
   PRIVATE_MODES,
   provePathWritable,
-  proveRename,
   type FileModes,
 } from '../system/files.ts';
 import { exposureOf } from '../system/ownership.ts';
@@ -126,21 +124,16 @@ async function checkExportFolder(
   }
   const warnings = await refuseExposed(folders.job, modes.folder);
   await prove(folder, proof, modes);
-  if (proof === 'write') await refuseTwoDisks(folders.staging, folders.job);
+  await refuseTwoDisks(folders.staging, folders.job);
   return warnings;
 }
 
 /** A run becomes visible by one rename out of staging, which no file system does across its border. */
 async function refuseTwoDisks(staging: string, job: string): Promise<void> {
-  if (!(await exists(staging))) return;
-  try {
-    await proveRename(staging, job);
-  } catch (error) {
-    if (errno(error) !== 'EXDEV') throw asFileError(error, staging);
-    throw new RoundsError('PATH_UNUSABLE', `${staging} lies on another file system than ${job}`, {
-      hint: 'Unmount it, or mount the folder above both: a run is published by one rename.',
-    });
-  }
+  if (await canRename(staging, job)) return;
+  throw new RoundsError('PATH_UNUSABLE', `${staging} lies on another file system than ${job}`, {
+    hint: 'Unmount it, or mount the folder above both: a run is published by one rename.',
+  });
 }
 
 function prove(folder: string, proof: Proof, modes: FileModes = PRIVATE_MODES): Promise<void> {

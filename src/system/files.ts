@@ -258,16 +258,18 @@ export async function lookPathWritable(folder: string): Promise<void> {
   }
 }
 
-/** Throws EXDEV unless a file of `from` can be renamed into `to`: only a try tells, of bind mounts too. */
-export async function proveRename(from: string, to: string): Promise<void> {
-  const [probe, renamed] = [path.join(from, '.probe'), path.join(to, '.probe')];
+/**
+ * Whether a file of `from` could be renamed into `to`. Changes nothing: Linux looks at the mounts (bind mounts too)
+ * before it looks for the file, and so says EXDEV of one that is not there (do_renameat2, seen in Linux 6).
+ */
+export async function canRename(from: string, to: string): Promise<boolean> {
+  const name = `.none-${randomBytes(4).toString('hex')}`;
   try {
-    await writeDurable(probe, '');
-    await rename(probe, renamed);
-  } finally {
-    await rm(probe, { force: true });
-    await rm(renamed, { force: true });
+    await rename(path.join(from, name), path.join(to, name));
+  } catch (error) {
+    return errno(error) !== 'EXDEV';
   }
+  return true;
 }
 
 /** How many files and sockets this process may have open at once (`ulimit -n`); undefined where that is not told. */
