@@ -1,6 +1,6 @@
-// `npm run crash -- [--kills N] [--seed S]`: the crash tests as thorough as they can be. Every durable operation of a
-// run is crashed in every way, and a larger run is killed N times at random moments (1,000 unless told). Without
-// it, `npm test` runs the same tests sized for CI.
+// `npm run crash -- [--kills N] [--seed S]`: the crash tests as thorough as they can be. Runs are crashed at every durable
+// operation by real kills and by more kinds of power cuts, and a larger run is killed N times at random moments (1,000
+// unless told). Without it, `npm test` runs the same tests sized for CI.
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { parseArgs } from 'node:util';

@@ -1,4 +1,4 @@
-import { readFile, rm } from 'node:fs/promises';
+import { readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { CliResult } from '../support/cli.ts';
@@ -6,56 +6,81 @@ import type { Site } from '../support/site.ts';
 
 const PRELOAD = pathToFileURL(path.join(import.meta.dirname, 'preload.mjs')).href;
 
-/** How the process ends at its n-th durable operation. */
-export type How =
-  /** SIGKILL before it. */
-  | 'before'
-  /** SIGKILL right after it. */
-  | 'after'
-  /** Before it, and what was not synced is dropped or torn. */
-  | 'power';
-
-export interface CrashPlan {
-  /** Number of the durable operation, from 1; 0: none. */
-  readonly at: number;
-  readonly how: How;
-  /** Of what a power cut takes. */
-  readonly seed: number;
+/** What preload.mjs reads from CRASH_PLAN. */
+interface CrashPlan {
+  /** What is watched; they lie in one folder. */
+  readonly roots: readonly string[];
+  readonly reportFile: string;
+  /** Whether what is synced is kept account of, for images of power cuts. */
+  readonly power: boolean;
+  readonly shadowFolder: string;
+  /** Where images of what a crash would leave go; without it none is taken. */
+  readonly imageFolder?: string;
+  /** Images of power cuts at each operation: the worst, then others. */
+  readonly cuts?: number;
+  readonly seed?: number;
+  /** Number of the operation that ends the process, from 1. */
+  readonly at?: number;
+  readonly how?: 'before' | 'after';
 }
 
-export interface Crash {
-  /** false: the run came to its end, having fewer durable operations. */
-  readonly crashed: boolean;
-  /** Number of the operation, or of all operations of a run that ended. */
+/** What a crash at a durable operation leaves of the site's folders. */
+export interface Image {
+  /** Number of the operation, from 1. */
   readonly at: number;
   /** `rename exports/default/...`, `sql UPDATE ...` */
   readonly kind: string;
-  readonly result: CliResult;
+  readonly how: 'kill' | 'power';
+  readonly folder: string;
 }
 
-/** Runs the program until the operation that the plan names, or to its end. */
-export async function runToCrash(
+export interface Watched {
+  readonly result: CliResult;
+  /** Every durable operation of the run in its order. */
+  readonly kinds: readonly string[];
+  /** What a crash leaves at each operation, in each way; those that leave the same share a folder. */
+  readonly images: readonly Image[];
+}
+
+/** Runs the program to its end. Its images are all that a kill or power cuts at its durable operations can leave, each once. */
+export async function photographRun(
   site: Site,
-  crash: CrashPlan,
-  args: readonly string[] = ['run', '--quiet'],
-): Promise<Crash> {
+  args: readonly string[],
+  { cuts, seed }: { readonly cuts: number; readonly seed: number },
+): Promise<Watched> {
+  const imageFolder = site.path('images');
+  await rm(imageFolder, { recursive: true, force: true });
+  const { images, ...watched } = await watch(site, args, { power: true, imageFolder, cuts, seed });
+  const byFolder = new Map(images.toReversed().map((image) => [image.folder, image]));
+  return { ...watched, images: [...byFolder.values()].toReversed() };
+}
+
+/** Runs the program as the plan says. */
+export async function watch(
+  site: Site,
+  args: readonly string[],
+  given: Omit<CrashPlan, 'roots' | 'reportFile' | 'shadowFolder'>,
+): Promise<Watched> {
   const reportFile = site.path('crash.json');
   await rm(reportFile, { force: true });
-  const plan = {
-    ...crash,
-    roots: [site.exportFolder, site.stateFolder],
-    shadowFolder: site.path('shadow'),
-    reportFile,
-  };
+  const shadowFolder = site.path('shadow');
+  const roots = [site.exportFolder, site.stateFolder];
+  const plan = { ...given, roots, shadowFolder, reportFile };
   const result = await site.run(args, {
     env: { NODE_OPTIONS: `--import ${PRELOAD}`, CRASH_PLAN: JSON.stringify(plan) },
   });
-  await rm(plan.shadowFolder, { recursive: true, force: true });
-  const report = JSON.parse(await readFile(reportFile, 'utf8')) as { at: number; kind?: string };
-  return {
-    crashed: result.signal === 'SIGKILL',
-    at: report.at,
-    kind: report.kind ?? 'the end',
-    result,
-  };
+  await rm(shadowFolder, { recursive: true, force: true });
+  return { result, ...(JSON.parse(await readFile(reportFile, 'utf8')) as Omit<Watched, 'result'>) };
+}
+
+/** Puts an image in the place of the site's folders, using it up; without one the site is as before its first run. */
+export async function restore(site: Site, image?: Image): Promise<void> {
+  for (const root of [site.exportFolder, site.stateFolder]) {
+    await rm(root, { recursive: true, force: true });
+    if (image === undefined) continue;
+    await rename(path.join(image.folder, path.basename(root)), root).catch((error: NodeJS.ErrnoException) => {
+      // The crash was before it was made, or the power cut took it.
+      if (error.code !== 'ENOENT') throw error;
+    });
+  }
 }

@@ -4,14 +4,15 @@
 import { Buffer } from 'node:buffer';
 import fs from 'node:fs';
 import path from 'node:path';
+import { discard } from './images.mjs';
 import { plan } from './plan.mjs';
-import { randomFrom } from './random.mjs';
 
 /** Untouched copies: preload.mjs replaces those of `fs`. */
-const { fstatSync, linkSync, lstatSync, mkdirSync, readdirSync, renameSync, rmdirSync } = fs;
-const { openSync, closeSync, ftruncateSync, writeSync, unlinkSync } = fs;
+const { copyFileSync, fstatSync, linkSync, lstatSync, mkdirSync, readdirSync, readlinkSync } = fs;
+const { renameSync, rmdirSync, symlinkSync, unlinkSync, utimesSync } = fs;
+const { openSync, closeSync, ftruncateSync, writeSync } = fs;
 
-const isPower = plan?.how === 'power';
+const isPower = plan?.power === true;
 
 /** By inode: how many bytes of a file that was written since are safe. */
 const unsynced = new Map();
@@ -109,48 +110,68 @@ function rebase(change, from, to) {
   change.folders = change.folders.map(moved);
 }
 
-/** Takes away what is not safe: all changes of folders or those after some moment, and the ends of files. */
-export function cutPower() {
-  const random = randomFrom(plan.seed);
+/**
+ * Copies the roots into `image` as a power cut would leave them: without the changes of folders that are not safe (all,
+ * or those after some moment), and with the ends of files that are not safe gone or torn; `() => 0` takes all of both.
+ * No `random`: as they are, which is what a kill leaves.
+ */
+export function takeImage(image, random) {
+  const safe = new Map();
+  const base = path.dirname(plan.roots[0]);
+  const inImage = (file) => path.join(image, path.relative(base, file));
+  const roots = random === undefined ? plan.roots : [...plan.roots, plan.shadowFolder];
+  mkdirSync(image, { recursive: true });
+  for (const root of roots) copyTree(root, inImage(root), safe);
+  if (random === undefined) return;
   const kept = random() < 0.5 ? 0 : Math.floor(random() * (changes.length + 1));
   for (const change of changes.slice(kept).toReversed()) {
     try {
-      undo(change);
+      undo(change, inImage);
     } catch (error) {
       // An operation that was under way in another thread may not have come to pass.
       if (error.code !== 'ENOENT') throw error;
     }
   }
-  for (const root of plan.roots) tear(root, random);
+  for (const root of plan.roots) tear(inImage(root), safe, random);
 }
 
-function undo({ kind, file, from, shadow, isFolder }) {
-  if (kind === 'make') removeAll(file);
-  else if (kind === 'remove' && isFolder) mkdirSync(file, { mode: 0o700 });
-  else if (kind === 'remove') renameSync(shadow, file);
-  else {
-    renameSync(file, from);
-    if (shadow !== undefined) renameSync(shadow, file);
+/** Copies what is there; the new inode of each file with unsynced bytes is noted, with how many are safe. */
+function copyTree(from, to, safe) {
+  const found = lstatSync(from, { throwIfNoEntry: false });
+  if (found === undefined) return;
+  if (found.isSymbolicLink()) symlinkSync(readlinkSync(from), to);
+  else if (found.isDirectory()) {
+    mkdirSync(to, { recursive: true, mode: found.mode });
+    for (const name of readdirSync(from)) copyTree(path.join(from, name), path.join(to, name), safe);
+  } else if (!from.endsWith('-shm')) {
+    // SQLite's shared memory is its own to rebuild: no process has it open any more.
+    copyFileSync(from, to);
+    utimesSync(to, found.atime, found.mtime);
+    const bytes = unsynced.get(found.ino);
+    if (bytes !== undefined && !isSqlite(from)) safe.set(lstatSync(to).ino, bytes);
   }
 }
 
-/** rmSync would call what preload.mjs has replaced. */
-function removeAll(file) {
-  if (!lstatSync(file).isDirectory()) return unlinkSync(file);
-  for (const name of readdirSync(file)) removeAll(path.join(file, name));
-  rmdirSync(file);
+function undo({ kind, file, from, shadow, isFolder }, inImage) {
+  if (kind === 'make') discard(inImage(file));
+  else if (kind === 'remove' && isFolder) mkdirSync(inImage(file), { mode: 0o700 });
+  else if (kind === 'remove') renameSync(inImage(shadow), inImage(file));
+  else {
+    renameSync(inImage(file), inImage(from));
+    if (shadow !== undefined) renameSync(inImage(shadow), inImage(file));
+  }
 }
 
-function tear(folder, random) {
+function tear(folder, safe, random) {
   for (const name of fs.existsSync(folder) ? readdirSync(folder) : []) {
     const file = path.join(folder, name);
     const found = lstatSync(file);
-    if (found.isDirectory()) tear(file, random);
+    if (found.isDirectory()) tear(file, safe, random);
     const { size } = found;
-    const safe = found.isFile() && !isSqlite(file) ? unsynced.get(found.ino) : undefined;
-    if (safe === undefined || safe >= size) continue;
+    const safeBytes = found.isFile() ? safe.get(found.ino) : undefined;
+    if (safeBytes === undefined || safeBytes >= size) continue;
     const way = random();
-    const end = way < 0.3 ? safe : safe + Math.floor(random() * (size - safe + 1));
+    const end = way < 0.3 ? safeBytes : safeBytes + Math.floor(random() * (size - safeBytes + 1));
     const fd = openSync(file, 'r+');
     ftruncateSync(fd, end);
     // The new length may have reached the disk before the bytes did.

@@ -1,80 +1,118 @@
 import { expect } from 'vitest';
-import { expectWholeRuns, mailsSince, settled } from './aftermath.ts';
-import { askedFor, heldBy } from './asked.ts';
-import { runToCrash, type CrashPlan } from './crashing.ts';
-import type { SmallRun } from './smallRun.ts';
+import type { FaultRule } from '../../src/sandbox/startSandbox.ts';
+import { askedFor, heldBy, type Held } from '../support/asked.ts';
+import { runHere } from '../support/runHere.ts';
+import { expectWholeRuns, mailsByRun, settled } from './aftermath.ts';
+import { photographRun, restore, watch, type Image, type Watched } from './crashing.ts';
+import { isThorough, SEED } from './options.ts';
+import { FAILS_ONCE, makeSmallSite, type SmallSite } from './smallRun.ts';
 
-/**
- * Crashes one run as planned, starts it again and holds what came of it against all that must be true. Returns the
- * operation's kind; undefined when the run had fewer operations.
- */
-async function crashAndResume(run: SmallRun, plan: CrashPlan): Promise<string | undefined> {
-  const { sandbox, oracle } = run;
-  const site = await run.makeSite();
-  try {
-    const mailsBefore = sandbox.smtp!.mails.length;
-    const { crashed, kind, result } = await runToCrash(site, plan);
-    if (!crashed) {
-      expect(result.code, result.stderr).toBe(0);
-      return undefined;
-    }
-    await settled(sandbox);
-    const held = await heldBy(site);
-    const asked = sandbox.requests.length;
-    const taken = sandbox.smtp!.mails.length - mailsBefore;
-    const again = await site.run(['run', '--quiet']);
-    expect(again.code, `${kind}\n${again.stderr}`).toBe(0);
-    if (held.runId !== undefined) {
-      expect(askedFor(sandbox.requests.slice(asked)).filter((one) => held.done.has(one))).toEqual([]);
-    }
-    // Where the crash fell behind the run's close, starting again is another run; it sends what mail is left.
-    const runs = held.closed + 1;
-    await expectWholeRuns(site, oracle, runs);
-    const copies = Array.from({ length: runs }, () => 1);
-    // The mail server had said 250, and the ledger did not know it yet: the one case of a mail sent twice.
-    if (held.mailWaits && taken > 0) copies[0] = 2;
-    expect(mailsSince(sandbox, mailsBefore)).toEqual(copies);
-    return kind;
-  } catch (error) {
-    throw new Error(`operation ${plan.at}, ${plan.how}: ${(error as Error).message}`, { cause: error });
-  } finally {
-    await site.close();
-  }
+/** Images of power cuts at each operation: the worst, then others. */
+const CUTS = isThorough ? 6 : 2;
+
+/** What is crashed. */
+export interface Scenario {
+  /** For the line that counts its crashes. */
+  readonly name: string;
+  /** Brings the site to where the run begins that is to be crashed. */
+  readonly prepare?: (small: SmallSite) => Promise<void>;
+  /** Whether that run is a `--retry-failed`, with the run before it partial. */
+  readonly isRetry?: boolean;
 }
 
 /**
- * Every operation of a run, each in the ways given, until one lies beyond the run's end; several at a time, each
- * lane with a server of its own. Returns what went wrong, and how many crashes there were.
+ * Crashes a run at every durable operation: from each thing that a kill there leaves, or a power cut, the run goes on
+ * and is held against all that must be true. Returns the operations; throws what went wrong, with where.
  */
-export async function crashEverywhere(
-  lanes: readonly SmallRun[],
-  seed: number,
-  plans: (at: number) => readonly CrashPlan['how'][],
-): Promise<{
-  readonly crashes: number;
-  readonly kinds: readonly string[];
-  readonly failures: readonly string[];
-}> {
-  const kinds: string[] = [];
-  const failures: string[] = [];
-  let next = 1;
-  let isOver = false;
-  const work = async (run: SmallRun): Promise<void> => {
-    while (!isOver) {
-      const at = next++;
-      for (const how of plans(at)) {
-        try {
-          const kind = await crashAndResume(run, { at, how, seed: seed * 1_000 + at });
-          if (kind === undefined) isOver = true;
-          else kinds.push(kind);
-        } catch (error) {
-          // At once, since the rest takes minutes.
-          process.stderr.write(`${(error as Error).message}\n`);
-          failures.push((error as Error).message);
-        }
+export async function crashEverywhere({
+  name,
+  prepare,
+  isRetry = false,
+}: Scenario): Promise<readonly string[]> {
+  const small = await makeSmallSite();
+  try {
+    await prepare?.(small);
+    const before = await heldBy(small.site);
+    const { kinds, images } = await photograph(small, isRetry);
+    for (const image of images) {
+      await restore(small.site, image);
+      await goOn(small, before, isRetry, ({ site }, retryFailed) => runHere(site, { retryFailed })).catch(
+        at(image),
+      );
+    }
+    const crashes = `${kinds.length} durable operations, ${images.length} crashes`;
+    process.stdout.write(`${name}: ${crashes}, seed ${SEED}; 0 lost, 0 twice\n`);
+    return kinds;
+  } finally {
+    await small.close();
+  }
+}
+
+/** The same with real kills, before and after each operation, and each run a process of its own; returns how many. */
+export async function killEverywhere(): Promise<number> {
+  const small = await makeSmallSite();
+  const { site, sandbox } = small;
+  try {
+    const before = await heldBy(site);
+    let kills = 0;
+    for (let number = 1; ; number++) {
+      for (const how of ['before', 'after'] as const) {
+        await restore(site);
+        sandbox.setFaults(FAILS_ONCE);
+        const { result, kinds } = await watch(site, ['run', '--quiet'], { power: false, at: number, how });
+        if (result.signal !== 'SIGKILL') return kills;
+        kills++;
+        await settled(sandbox);
+        await goOn(small, before, false, async () => (await site.run(['run', '--quiet'])).code).catch(
+          at({ at: number, how, kind: kinds.at(-1)! }),
+        );
       }
     }
+  } finally {
+    await small.close();
+  }
+}
+
+/** A run in a process of its own, to its end, and images of what crashes would leave. */
+export async function photograph({ sandbox, site }: SmallSite, isRetry = false): Promise<Watched> {
+  sandbox.setFaults(faultsOf(await heldBy(site), isRetry));
+  const mails = sandbox.smtp!.mails.length;
+  const args = ['run', '--quiet', ...(isRetry ? ['--retry-failed'] : [])];
+  const watched = await photographRun(site, args, { cuts: CUTS, seed: SEED });
+  expect(watched.result.code, watched.result.stderr).toBe(0);
+  expect([...mailsByRun(sandbox, mails).values()]).toEqual([1]);
+  return watched;
+}
+
+/** What has failed already is asked but once more, and a retry is to mend what failed. */
+function faultsOf({ failed }: Held, isRetry: boolean): readonly FaultRule[] {
+  return isRetry || failed.size > 0 ? [] : FAILS_ONCE;
+}
+
+/** Starts again from what a crash left; `before` is what the ledger held before the run that was crashed. */
+async function goOn(
+  small: SmallSite,
+  before: Held,
+  isRetry: boolean,
+  run: (small: SmallSite, retryFailed: boolean) => Promise<number | undefined>,
+): Promise<void> {
+  const { site, sandbox, oracle } = small;
+  const held = await heldBy(site);
+  sandbox.setFaults(faultsOf(held, isRetry));
+  const asked = sandbox.requests.length;
+  const mails = sandbox.smtp!.mails.length;
+  // Once the retry is closed there is nothing to retry any more.
+  expect(await run(small, isRetry && held.closed === before.closed)).toBe(0);
+  expect(askedFor(sandbox.requests.slice(asked)).filter((one) => held.done.has(one))).toEqual([]);
+  // Where the crash fell behind the run's close, starting again is another run; it sends what mail is left.
+  const runIds = await expectWholeRuns(site, oracle, held.closed + 1, isRetry ? 1 : 0);
+  const sent = new Set([...held.mailsWaiting, ...runIds.slice(held.closed)]);
+  expect(mailsByRun(sandbox, mails)).toEqual(new Map([...sent].map((runId) => [runId, 1])));
+}
+
+function at(crash: Pick<Image, 'at' | 'kind'> & { readonly how: string }): (error: unknown) => never {
+  return (error) => {
+    const where = `${crash.how} at operation ${crash.at}, ${crash.kind}, seed ${SEED}`;
+    throw new Error(`${where}: ${(error as Error).message}`, { cause: error });
   };
-  await Promise.all(lanes.map(work));
-  return { crashes: kinds.length + failures.length, kinds, failures };
 }

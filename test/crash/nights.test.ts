@@ -8,7 +8,7 @@ import { currentOf, expectExactly, newestRun, runsOf } from '../support/publishe
 import { CLIENT_ID, makeSite, oracleRows, rosterOf, siteKey, type Site } from '../support/site.ts';
 import { settled } from './aftermath.ts';
 import { isThorough } from './options.ts';
-import { askedFor, hasOpenRun, heldBy } from './asked.ts';
+import { askedFor, hasOpenRun, heldBy } from '../support/asked.ts';
 
 const TYPES = ['Patient', 'Condition', 'Encounter', 'Appointment', 'MedicationRequest', 'Practitioner'];
 const PATIENTS = 30;

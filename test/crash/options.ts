@@ -7,5 +7,5 @@ const given = JSON.parse(process.env.CRASH_OPTIONS ?? '{}') as {
 /** Whether every operation is tried in every way. */
 export const isThorough = process.env.CRASH_OPTIONS !== undefined;
 /** Random kills, all in all; `npm run crash -- --kills 1000` is the long form. */
-export const KILLS = given.kills ?? 25;
+export const KILLS = given.kills ?? 100;
 export const SEED = given.seed ?? 1;

@@ -18,36 +18,41 @@ const TYPES = [
   'Practitioner',
 ];
 
+const ONE_SEARCH = { endpoint: 'search', type: 'Condition', patient: 1 } as const;
 /** One search fails in the first pass, and is mended by the second. */
-const FAULTS: readonly FaultRule[] = [
-  { match: { endpoint: 'search', type: 'Condition', patient: 1 }, when: { first: 1 }, then: { status: 503 } },
+export const FAILS_ONCE: readonly FaultRule[] = [
+  { match: ONE_SEARCH, when: { first: 1 }, then: { status: 503 } },
 ];
+/** One search fails for good, and the run is partial. */
+export const FAILS: readonly FaultRule[] = [{ match: ONE_SEARCH, then: { status: 503 } }];
 
-/** A run with every kind of work and few operations, that can be made again and again. */
-export interface SmallRun {
+/** A site with every kind of work and few operations. */
+export interface SmallSite {
   readonly sandbox: Sandbox;
   readonly oracle: readonly OracleLine[];
-  /** A site of its own, and the same faults from the start. */
-  makeSite(): Promise<Site>;
+  readonly site: Site;
+  close(): Promise<void>;
 }
 
-export async function prepareSmallRun(): Promise<SmallRun> {
+export async function makeSmallSite(): Promise<SmallSite> {
   const sandbox = await startSandbox({ patients: 3 });
+  const site = await makeSite({
+    sandbox,
+    resources: TYPES,
+    settings: {
+      // One after the other, so that the n-th operation is the same at each repetition.
+      'api_settings.concurrency': 1,
+      'api_settings.max_attempts': 1,
+      'api_settings.page_size': 5,
+    },
+  });
   return {
     sandbox,
+    site,
     oracle: await linesOf(sandbox.oracle(oracleRows(TYPES))),
-    makeSite: () => {
-      sandbox.setFaults(FAULTS);
-      return makeSite({
-        sandbox,
-        resources: TYPES,
-        settings: {
-          // One after the other, so that the n-th operation is the same at each repetition.
-          'api_settings.concurrency': 1,
-          'api_settings.max_attempts': 1,
-          'api_settings.page_size': 5,
-        },
-      });
+    close: async () => {
+      await site.close();
+      await sandbox.close();
     },
   };
 }

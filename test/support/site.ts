@@ -152,6 +152,20 @@ export function listOf(types: readonly string[]): string {
   return ['resource', ...types, ''].join('\n');
 }
 
+/** Types of every kind: by patient, Observation with several filters, Appointment shared, two by reference. */
+export const TYPES_OF_EVERY_KIND = [
+  'Patient',
+  'Observation',
+  'Condition',
+  'Encounter',
+  'Appointment',
+  'MedicationRequest',
+  'Medication',
+  'Practitioner',
+  'Procedure',
+  'DiagnosticReport',
+] as const;
+
 /** The rows that the sandbox's oracle takes. */
 export function oracleRows(types: readonly string[]): readonly { readonly resource: string }[] {
   return types.map((resource) => ({ resource }));

@@ -5,7 +5,7 @@ import { hasSnapshot, openSnapshot, snapshotFolder } from '../../src/run/snapsho
 import { OUTCOMES } from '../../src/run/tally.ts';
 import type { RecordedRequest } from '../../src/sandbox/startSandbox.ts';
 import { openDatabase } from '../../src/system/sqlite.ts';
-import type { Site } from '../support/site.ts';
+import type { Site } from './site.ts';
 
 /** What the ledger holds of the run that a crash left open. */
 export interface Held {
@@ -13,8 +13,10 @@ export interface Held {
   readonly runId: string | undefined;
   /** `Type patientId` of each search that is done, `Type/id` of each shared record that is written. */
   readonly done: ReadonlySet<string>;
-  /** Whether a mail waits that no server is known to have taken. */
-  readonly mailWaits: boolean;
+  /** `Type patientId` of each search that failed, and is asked once more before the run ends. */
+  readonly failed: ReadonlySet<string>;
+  /** Runs whose mail no server is known to have taken. */
+  readonly mailsWaiting: readonly string[];
   /** Runs that were closed. */
   readonly closed: number;
 }
@@ -22,15 +24,16 @@ export interface Held {
 /** Reads the ledger as a crash left it. */
 export async function heldBy({ stateFolder }: Site, job = 'default'): Promise<Held> {
   const done = new Set<string>();
+  const failed = new Set<string>();
   const ledger = openLedgerForReading(stateFolder);
-  if (ledger === undefined) return { runId: undefined, done, mailWaits: false, closed: 0 };
+  if (ledger === undefined) return { runId: undefined, done, failed, mailsWaiting: [], closed: 0 };
   try {
-    const mailWaits = ledger.outbox.waitingRunIds().length > 0;
+    const mailsWaiting = ledger.outbox.waitingRunIds();
     const closed = ledger.runs({ jobName: job }).filter(({ state }) => state === 'closed').length;
     const run = ledger.openRunOf(job);
-    if (run === undefined) return { runId: undefined, done, mailWaits, closed };
+    if (run === undefined) return { runId: undefined, done, failed, mailsWaiting, closed };
     const folder = snapshotFolder(stateFolder, run.runId);
-    if (!(await hasSnapshot(folder))) return { runId: run.runId, done, mailWaits, closed };
+    if (!(await hasSnapshot(folder))) return { runId: run.runId, done, failed, mailsWaiting, closed };
     const { plan } = (await openSnapshot(folder)).settings;
     const roster = (await readFile(path.join(folder, 'roster.ndjson'), 'utf8')).trimEnd().split('\n');
     for (const { commit } of ledger.pulls.commits(run.runNo)) {
@@ -40,15 +43,16 @@ export async function heldBy({ stateFolder }: Site, job = 'default'): Promise<He
           string,
         ];
         const search = `${plan.searched[searchNo % plan.searched.length]!.resourceType} ${patientId}`;
-        if (OUTCOMES[outcome] === 'failed') done.delete(search);
-        else done.add(search);
+        const [now, before] = OUTCOMES[outcome] === 'failed' ? [failed, done] : [done, failed];
+        now.add(search);
+        before.delete(search);
       }
     }
     const byReference = new Set(plan.referenced.map(({ resourceType }) => resourceType));
     for (const shared of writtenShared(stateFolder, run.runNo)) {
       if (byReference.has(shared.slice(0, shared.indexOf('/')))) done.add(shared);
     }
-    return { runId: run.runId, done, mailWaits, closed };
+    return { runId: run.runId, done, failed, mailsWaiting, closed };
   } finally {
     ledger.close();
   }
