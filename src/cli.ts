@@ -98,6 +98,7 @@ function contextOf(values: Values): CommandContext {
     print: (text) => void process.stdout.write(`${text}\n`),
     note: (text) => (values['json'] === true ? noteEvent({ event: 'remark', text }) : note(text)),
     noteEvent,
+    printsToTerminal: process.stdout.isTTY,
     terminal: terminalOf(process.stderr),
     useColour: process.stderr.isTTY && !process.env['NO_COLOR'],
   };

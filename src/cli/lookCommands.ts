@@ -1,4 +1,6 @@
-import type { CommandSpec } from './commandSpec.ts';
+import type { CommandSpec, OptionSpec } from './commandSpec.ts';
+
+const JOB_OF_RUN: OptionSpec = { flags: '--job <name>', text: 'the job of latest and current', kind: 'job' };
 
 /** Commands that look and change nothing. */
 export const LOOK_COMMANDS: readonly CommandSpec[] = [
@@ -37,16 +39,54 @@ export const LOOK_COMMANDS: readonly CommandSpec[] = [
   {
     name: 'show',
     args: [{ name: 'run', kind: 'run' }],
-    text: 'one run: counts, gaps and failures by cause',
-    examples: ['show 20261122T020000Z-3f2a'],
+    text: 'one run: counts, gaps and failures by cause and roster line',
+    examples: ['show latest', 'show 20261122', 'show latest --job nightly --ids'],
+    options: [
+      JOB_OF_RUN,
+      { flags: '--ids', text: 'the ids of the patients behind them, too; to a terminal, and audited' },
+    ],
     run: async (given, context) =>
-      (await import('../commands/history.ts')).showCommand(given.args[0]!, context),
+      (await import('../commands/show.ts')).showCommand(
+        { run: given.args[0]!, jobName: given.text('job'), ids: given.flag('ids') },
+        context,
+      ),
+  },
+  {
+    name: 'diff',
+    args: [
+      { name: 'before', kind: 'run' },
+      { name: 'after', kind: 'run' },
+    ],
+    text: 'what changed between two published runs: records by type',
+    examples: [
+      'diff 20261121 latest',
+      'diff current latest --content',
+      'diff current latest --ids --out changes.ndjson',
+    ],
+    options: [
+      JOB_OF_RUN,
+      { flags: '--content', text: 'read both: how many records were added, changed, and are absent' },
+      { flags: '--ids', text: 'which ones; to a terminal or with --out, and audited' },
+      { flags: '--out <file>', text: 'a new file for the ids (NDJSON, mode 0600)', kind: 'file' },
+    ],
+    run: async (given, context) =>
+      (await import('../commands/diff.ts')).diffCommand(
+        {
+          before: given.args[0]!,
+          after: given.args[1]!,
+          jobName: given.text('job'),
+          content: given.flag('content'),
+          ids: given.flag('ids'),
+          outFile: given.text('out'),
+        },
+        context,
+      ),
   },
   {
     name: 'verify',
     args: [{ name: 'dir', optional: true, kind: 'folder' }],
     text: 'hold a published folder against its manifest, or the audit file against itself and all that know it',
-    examples: ['verify exports/default/current', 'verify --audit'],
+    examples: ['verify latest', 'verify exports/default/current', 'verify --audit'],
     options: [{ flags: '--audit', text: 'the audit file: the INI’s, or that of the state folder DIR' }],
     run: async (given, context) => {
       const { verifyAuditCommand, verifyCommand } = await import('../commands/verify.ts');

@@ -17,6 +17,8 @@ export interface CommandContext {
   readonly note: (text: string) => void;
   /** Writes an event to stderr, as one JSON object a line. */
   readonly noteEvent: (event: object) => void;
+  /** Whether stdout is a terminal: ids of patients are printed to nothing else. */
+  readonly printsToTerminal: boolean;
   /** stderr, where it is a terminal that can move its cursor. */
   readonly terminal: Terminal | undefined;
   /** Whether colours are welcome on stderr (NO_COLOR). */

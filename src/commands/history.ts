@@ -1,8 +1,5 @@
-import { openLedgerForReading, type Ledger } from '../run/ledger.ts';
 import type { RunRow } from '../run/ledgerRows.ts';
-import type { Config } from '../config/schema.ts';
-import { RoundsError } from '../errors.ts';
-import { isoInstant } from '../system/clock.ts';
+import { withLedger } from './chooseRun.ts';
 import { loadCommandConfig, type CommandContext } from './context.ts';
 
 /** `runs`: the history, newest first. */
@@ -28,36 +25,4 @@ function lineOf(run: RunRow): string {
     ? `${summary.records} resources, ${summary.searches.gap} gaps, ${summary.searches.failed} failed, ${Math.round(summary.durationMs / 1000)} s`
     : 'not closed';
   return `${run.runId}  ${run.jobName}  ${verdict.padEnd(9)}  ${counts}`;
-}
-
-/** `show RUN`: one run's counts, gaps and failures by cause and roster line. */
-export async function showCommand(runId: string, context: CommandContext): Promise<number> {
-  const config = await loadCommandConfig(context, false);
-  return withLedger(config, async (ledger) => {
-    const run = ledger?.findRun(runId);
-    if (run === undefined) throw new RoundsError('RUN_UNKNOWN', `there is no run ${runId}`);
-    if (context.json) {
-      const { runNo: _runNo, ...row } = run;
-      context.print(JSON.stringify(row));
-    } else if (run.summary) {
-      const { renderReport } = await import('../report/render.ts');
-      const timezone =
-        config.jobs.find((job) => job.jobName === run.jobName)?.settings.schedule.timezone ?? 'UTC';
-      context.print(renderReport(run.summary, { timezone, locale: 'en', full: true }).text);
-    } else
-      context.print(
-        `run ${run.runId} of ${run.jobName} began ${isoInstant(run.startedAtMs)} and is not closed.`,
-      );
-    return 0;
-  });
-}
-
-/** The ledger that all jobs of an INI share. */
-async function withLedger<T>(config: Config, work: (ledger: Ledger | undefined) => Promise<T>): Promise<T> {
-  const ledger = openLedgerForReading(config.jobs[0]!.settings.paths.state_folder);
-  try {
-    return await work(ledger);
-  } finally {
-    ledger?.close();
-  }
 }

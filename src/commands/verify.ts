@@ -10,11 +10,16 @@ import { AUDIT_FILE, type AuditHead } from '../run/audit.ts';
 import { verifyAudit, type AuditEvidence, type AuditWitness } from '../run/auditVerify.ts';
 import { placeOf } from '../run/jobPlace.ts';
 import { openLedgerForReading } from '../run/ledger.ts';
+import { chooseRun, folderOf, withLedger } from './chooseRun.ts';
 import { EXIT, loadCommandConfig, type CommandContext } from './context.ts';
 
-/** `verify DIR`: a published folder against its manifest. Needs no configuration. */
-export async function verifyCommand(folder: string | undefined, context: CommandContext): Promise<number> {
-  if (folder === undefined) throw new RoundsError('USAGE', 'name the folder of a run, or give --audit');
+/**
+ * `verify DIR`: a published folder against its manifest. A folder that is there needs no configuration; otherwise the
+ * name is that of a run, as `show` takes it.
+ */
+export async function verifyCommand(name: string | undefined, context: CommandContext): Promise<number> {
+  if (name === undefined) throw new RoundsError('USAGE', 'name the folder of a run, or give --audit');
+  const folder = await folderNamed(name, context);
   const result = await verifyFolder(folder);
   if (context.json) context.print(JSON.stringify(result));
   else if (result.damage.length === 0) {
@@ -26,6 +31,16 @@ export async function verifyCommand(folder: string | undefined, context: Command
   }
   return result.damage.length === 0 ? EXIT.complete : EXIT.damaged;
 }
+
+/** The folder itself, or that of the run with this name. Throws RUN_UNKNOWN, RUN_FOLDER_GONE. */
+export async function folderNamed(name: string, context: CommandContext): Promise<string> {
+  if (existsSync(name) || !RUN_NAME.test(name)) return name;
+  const config = await loadCommandConfig(context, false);
+  return withLedger(config, async (ledger) => folderOf(chooseRun(ledger, name)));
+}
+
+/** What can be the name of a run and not a path. */
+const RUN_NAME = /^(latest|current|\d[\dTZa-f-]*)$/;
 
 /**
  * `verify --audit [DIR]`: the audit file against itself, the ledger beside it and the manifests of the published

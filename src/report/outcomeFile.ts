@@ -48,3 +48,33 @@ export function outcomeLine({ resourceType, outcome, cause }: OutcomeRow): strin
     ],
   });
 }
+
+interface StoredOutcome {
+  readonly issue: readonly [
+    {
+      readonly extension: readonly { url: string; valueInteger?: number; valueCode?: string }[];
+      readonly details: { readonly coding: readonly { system: string; code: string }[] };
+    },
+  ];
+}
+
+/** A line that `outcomeLine` wrote. */
+export function readOutcomeLine(line: Buffer): OutcomeRow {
+  const { extension, details } = (JSON.parse(line.toString('utf8')) as StoredOutcome).issue[0];
+  const of = (name: string) => extension.find(({ url }) => url === `${EXTENSION}/${name}`);
+  const coded = (name: string) =>
+    details.coding.find(({ system }) => system === `${EXTENSION}/${name}`)?.code;
+  const epicCode = coded('epic-code');
+  const rosterLine = of('roster-line')?.valueInteger;
+  const httpStatus = of('http-status')?.valueInteger;
+  return {
+    resourceType: of('resource-type')!.valueCode!,
+    outcome: of('search-outcome')!.valueCode as OutcomeRow['outcome'],
+    cause: {
+      code: coded('code') as Cause['code'],
+      ...(epicCode === undefined ? {} : { epicCode }),
+      ...(httpStatus === undefined ? {} : { httpStatus }),
+      ...(rosterLine === undefined ? {} : { rosterLine }),
+    },
+  };
+}

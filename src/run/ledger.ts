@@ -166,6 +166,14 @@ export class Ledger {
     return row === undefined ? undefined : asRunRow(row as StoredRun);
   }
 
+  /** At most `limit` runs whose id begins so, newest first. */
+  runsBeginning(prefix: string, limit: number): readonly RunRow[] {
+    const rows = this.#session
+      .prepare('SELECT * FROM runs WHERE substr(run_id, 1, length(?1)) = ?1 ORDER BY run_no DESC LIMIT ?2')
+      .all(prefix, limit);
+    return (rows as StoredRun[]).map(asRunRow);
+  }
+
   /** The run of a job that was begun and not closed: at most one. */
   openRunOf(jobName: string): RunRow | undefined {
     const row = this.#session
@@ -182,11 +190,13 @@ export class Ledger {
     return (rows as StoredRun[]).map(asRunRow);
   }
 
-  /** The newest run of a job that was complete. */
-  lastComplete(jobName: string): RunRow | undefined {
+  /** The newest complete run, of all jobs or of one. */
+  lastComplete(jobName?: string): RunRow | undefined {
     const row = this.#session
-      .prepare(`SELECT * FROM runs WHERE job = ? AND status = 'complete' ORDER BY run_no DESC LIMIT 1`)
-      .get(jobName);
+      .prepare(
+        `SELECT * FROM runs WHERE (?1 IS NULL OR job = ?1) AND status = 'complete' ORDER BY run_no DESC LIMIT 1`,
+      )
+      .get(jobName ?? null);
     return row === undefined ? undefined : asRunRow(row as StoredRun);
   }
 

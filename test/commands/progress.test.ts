@@ -1,13 +1,12 @@
-import { spawn, spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { CommandContext, Terminal } from '../../src/commands/context.ts';
 import { showProgress } from '../../src/commands/progress.ts';
 import { advance, leftMs, NOTHING_YET, rateOf } from '../../src/commands/progressState.ts';
 import { liveLines, plainLine } from '../../src/commands/progressView.ts';
 import type { RunEvent } from '../../src/run/events.ts';
-import { CLI, ensureBuilt } from '../support/built.ts';
 import { createFakeClock } from '../support/fakeClock.ts';
 import { makeSite, type Site } from '../support/site.ts';
+import { HAS_TERMINAL, runOnTerminal } from '../support/terminal.ts';
 
 const ESCAPE = '\x1b';
 
@@ -109,9 +108,6 @@ describe('the live view', () => {
   });
 });
 
-const hasScript =
-  spawnSync('script', ['--version'], { encoding: 'utf8' }).stdout?.includes('util-linux') ?? false;
-
 describe('run', () => {
   let site: Site;
   beforeAll(async () => {
@@ -158,7 +154,7 @@ describe('run', () => {
   });
 
   // `script` makes a terminal of the width that `stty` sets in it.
-  describe.runIf(hasScript)('on a terminal', () => {
+  describe.runIf(HAS_TERMINAL)('on a terminal', () => {
     it.each([
       { how: 'draws a live view', columns: 100, env: {}, live: true, colour: true },
       {
@@ -178,7 +174,7 @@ describe('run', () => {
       },
     ])('$how', async ({ columns, env, live, colour }) => {
       site.sandbox.setFaults([{ match: { endpoint: 'search' }, when: { first: 1 }, then: { status: 403 } }]);
-      const { code, screen } = await onTerminal(site, columns, env);
+      const { code, screen } = await runOnTerminal(['run', '--config', site.configFile], { columns, env });
       site.sandbox.setFaults([]);
       expect(code, screen).toBe(0);
       expect(screen).toContain('OK');
@@ -188,22 +184,3 @@ describe('run', () => {
     });
   });
 });
-
-/** `fhir-rounds run` on a pseudo-terminal: its exit code and everything that reached the screen. */
-async function onTerminal(
-  site: Site,
-  columns: number,
-  env: Readonly<Record<string, string>>,
-): Promise<{ code: number | null; screen: string }> {
-  await ensureBuilt();
-  const run = `stty cols ${columns} rows 40; exec '${process.execPath}' '${CLI}' run --config '${site.configFile}'`;
-  const { PATH = '', HOME = '' } = process.env;
-  const child = spawn('script', ['--quiet', '--return', '--command', run, '/dev/null'], {
-    env: { PATH, HOME, TERM: 'xterm', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let screen = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (screen += text));
-  const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
-  return { code, screen };
-}
