@@ -101,8 +101,14 @@ async function mail(
   context: CommandContext,
   log: Log,
 ): Promise<void> {
-  const { sent, waiting, held, lastCode } = await sendWaitingMail(config, ledger, around, true);
+  const result = await sendWaitingMail(config, ledger, around, true);
+  const { sent, waiting, held, lastCode, refusedRecipients = 0 } = result;
   log.info('mail.drained', { sent, waiting, held, lastCode });
+  if (refusedRecipients > 0) {
+    context.note(
+      `warning: the mail server refused ${refusedRecipients} of the recipients in [email] notification_to; the log has their places there`,
+    );
+  }
   const left = waiting + held;
   if (left > 0) {
     const mails = left === 1 ? '1 mail waits' : `${left} mails wait`;

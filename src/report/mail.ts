@@ -33,9 +33,10 @@ export interface OutgoingMail {
 }
 
 export interface SendReceipt {
-  /** Recipients that the server took (at least one) and refused. */
+  /** How many recipients the server took: at least one. */
   readonly accepted: number;
-  readonly refused: number;
+  /** Those it refused, by their place in `to`, from 1: an address is nobody's business in a log. */
+  readonly refused: readonly number[];
 }
 
 export interface Mailer {
@@ -111,7 +112,7 @@ export function createMailer(settings: MailSettings): Mailer {
             signal: ending,
           }),
         );
-        return { accepted: info.accepted?.length ?? 0, refused: info.rejected?.length ?? 0 };
+        return { accepted: info.accepted?.length ?? 0, refused: placesOf(info.rejected ?? [], settings.to) };
       } catch (error) {
         signal?.throwIfAborted();
         throw asMailError(error);
@@ -127,6 +128,19 @@ export function createMailer(settings: MailSettings): Mailer {
     },
     close: () => transport.close(),
   };
+}
+
+/** Where the refused addresses stand in the list, from 1; an entry may have a name before its address. */
+function placesOf(
+  refused: readonly (string | { readonly address: string })[],
+  to: readonly string[],
+): number[] {
+  const addresses = refused.map((one) => (typeof one === 'string' ? one : one.address).toLowerCase());
+  const isRefused = (entry: string): boolean => {
+    const address = (/<([^<>]*)>\s*$/.exec(entry)?.[1] ?? entry).trim().toLowerCase();
+    return addresses.includes(address);
+  };
+  return to.flatMap((entry, i) => (isRefused(entry) ? [i + 1] : []));
 }
 
 /** Over what decides whether a mail is taken, in an order of our own. */

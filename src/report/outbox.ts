@@ -51,6 +51,8 @@ export interface DrainResult {
   readonly waiting: number;
   /** Mails that wait for other mail settings. */
   readonly held: number;
+  /** Recipients that a server refused while it took the mail for others; absent when there were none. */
+  readonly refusedRecipients?: number;
   /** Code of the last failure of this call. */
   readonly lastCode?: string;
 }
@@ -92,6 +94,15 @@ export async function drainOutbox(options: DrainOptions): Promise<DrainResult> {
   }
 }
 
+/**
+ * The text with the mail's number: Proton Bridge takes a mail whose subject, addresses and body repeat within
+ * 30 minutes and drops it (seen in its source, H). Two mails may say the same, such as of a disk that is full twice;
+ * a repeated attempt at one mail stays the same mail.
+ */
+function numbered({ text, mailNo }: QueuedMail): string {
+  return `${text.trimEnd()}\n\nMail ${mailNo}\n`;
+}
+
 /** What became of one mail. */
 type Outcome = 'sent' | 'stopped' | RoundsError;
 
@@ -101,6 +112,7 @@ class Drain {
   /** By settings' hash: a failure that any other mail would meet too. */
   readonly #troubles = new Map<string, RoundsError>();
   #lastCode: string | undefined;
+  #refusedRecipients = 0;
   sent = 0;
   waiting = 0;
   held = 0;
@@ -111,7 +123,11 @@ class Drain {
 
   result(): DrainResult {
     const { sent, waiting, held } = this;
-    return { sent, waiting, held, ...(this.#lastCode === undefined ? {} : { lastCode: this.#lastCode }) };
+    return {
+      ...{ sent, waiting, held },
+      ...(this.#refusedRecipients === 0 ? {} : { refusedRecipients: this.#refusedRecipients }),
+      ...(this.#lastCode === undefined ? {} : { lastCode: this.#lastCode }),
+    };
   }
 
   /** One job's mails, oldest first. */
@@ -168,9 +184,10 @@ class Drain {
     const { store, clock, log, signal } = this.#options;
     if (isAborted(signal)) return 'stopped';
     const messageId = messageIdOf(mail.runId, mail.mailNo);
-    let refused: number;
+    let refused: readonly number[];
     try {
-      const { subject, text, html, runId } = mail;
+      const { subject, html, runId } = mail;
+      const text = numbered(mail);
       ({ refused } = await mailer.send({
         ...{ subject, text, html, messageId, runId },
         ...(signal === undefined ? {} : { signal }),
@@ -182,7 +199,14 @@ class Drain {
     store.markSent(mail.mailNo, clock.now(), messageId);
     const fields = { job: mail.jobName, run: mail.runId, mail: mail.mailNo };
     log.info('mail.sent', { ...fields, attempts: mail.attempts + 1 });
-    if (refused > 0) log.warn('mail.recipients_refused', { ...fields, recipients: refused });
+    if (refused.length > 0) {
+      this.#refusedRecipients += refused.length;
+      log.warn('mail.recipients_refused', {
+        ...fields,
+        recipients: refused.length,
+        places: refused.join(', '),
+      });
+    }
     return 'sent';
   }
 

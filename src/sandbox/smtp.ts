@@ -5,7 +5,8 @@ import path from 'node:path';
 import { generate } from 'selfsigned';
 import { SMTPServer, type SMTPServerSession } from 'smtp-server';
 import { countFaults, type ReplyFault, type SmtpFault } from './smtpFaults.ts';
-import { addressesOf, decodedHeader, contentHash } from './smtpMessage.ts';
+import { Lockout, Repeats } from './bridgeRules.ts';
+import { addressesOf, decodedHeader } from './smtpMessage.ts';
 
 export type { SmtpFault } from './smtpFaults.ts';
 
@@ -52,7 +53,7 @@ export interface SmtpOptions {
   readonly loginRefusedCode?: 535 | 454;
   /** The From header must be one of these (Bridge: the account's enabled addresses, H); any when absent. */
   readonly addresses?: readonly string[];
-  /** Takes a repeated mail with 250 and drops it, as Bridge does for 30 minutes (H). */
+  /** Takes a repeated mail with 250 and drops it, as Bridge does for 30 minutes (H). Default true. */
   readonly dedupe?: boolean;
   /** Mails are also written here, as 0001.eml and so on. */
   readonly folder?: string;
@@ -81,8 +82,9 @@ export interface RunningSmtp {
   close(): Promise<void>;
 }
 
+/** The account of a server that is told none. */
+export const SMTP_USER = 'rounds@example.test';
 const HOST = '127.0.0.1';
-const DEDUPE_WINDOW_MS = 30 * 60_000;
 const CLOSE_GRACE_MS = 20;
 
 /**
@@ -91,27 +93,23 @@ const CLOSE_GRACE_MS = 20;
  */
 export async function startSmtpServer(options: SmtpOptions = {}): Promise<RunningSmtp> {
   const now = options.now ?? (() => Date.now());
-  const user = options.user ?? 'rounds@example.test';
+  const user = options.user ?? SMTP_USER;
   const pass = options.pass ?? randomBytes(12).toString('base64url');
   const identity = options.identity ?? (await makeIdentity());
   const mails: ReceivedMail[] = [];
   const logins: SmtpLogin[] = [];
-  const seen = new Map<string, number>();
+  const repeats = new Repeats();
   let suppressed = 0;
   let faults = countFaults(options.faults ?? []);
+  const lockout = new Lockout(now);
 
   if (options.folder !== undefined) await mkdir(options.folder, { recursive: true, mode: 0o700 });
 
   /** Keeps a mail, unless it repeats one of the last half hour. */
   async function keep(mail: ReceivedMail): Promise<void> {
-    if (options.dedupe === true) {
-      const hash = contentHash(mail.raw);
-      const before = seen.get(hash);
-      if (before !== undefined && mail.receivedAtMs - before < DEDUPE_WINDOW_MS) {
-        suppressed++;
-        return;
-      }
-      seen.set(hash, mail.receivedAtMs);
+    if (options.dedupe !== false && repeats.isRepeat(mail)) {
+      suppressed++;
+      return;
     }
     mails.push(mail);
     if (options.folder !== undefined) {
@@ -141,9 +139,10 @@ export async function startSmtpServer(options: SmtpOptions = {}): Promise<Runnin
     },
     onAuth(auth, session, callback) {
       const fault = faults.replies('auth');
-      const right = auth.username === user && auth.password === pass;
+      const right = auth.username === user && auth.password === pass && !lockout.isOn;
       logins.push({ secure: session.secure, accepted: right && fault === undefined });
       if (fault !== undefined) return answer(fault, session, callback);
+      lockout.note(right);
       if (right) return callback(null, { user });
       callback(refusal(options.loginRefusedCode ?? 535, 'Invalid credentials'));
     },

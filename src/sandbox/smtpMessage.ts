@@ -67,14 +67,17 @@ export function addressesOf(header: string): string[] {
 }
 
 /**
- * What Bridge compares to tell a repeat: subject, addresses and body. The other headers (date, message id) and
- * the boundary between the parts, which differ each time, do not count.
+ * What Bridge compares to tell a repeat, beside the recipients: subject, addresses, what it replies to, and body
+ * (seen in its source, H). The other headers (date, message id) and the boundary between the parts, which differ
+ * each time, do not count.
  */
 export function contentHash(raw: string): string {
   const boundary = /boundary="?([^";\r\n]+)"?/i.exec(raw)?.[1];
   let body = raw.replace(/^[\s\S]*?\r?\n\r?\n/, '');
   if (boundary !== undefined) body = body.replaceAll(boundary, '');
-  const heads = ['subject', 'from', 'to', 'cc'].map((name) => decodedHeader(raw, name));
+  const heads = ['subject', 'from', 'to', 'cc', 'reply-to', 'in-reply-to'].map((name) =>
+    decodedHeader(raw, name),
+  );
   return createHash('sha256')
     .update([...heads, body].join('\n'))
     .digest('hex');

@@ -142,8 +142,9 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
         : await dataDirPopulation(options.dataDir);
     if (options.smtp !== false) {
       // Loaded only when wanted: making its certificate takes longer than all the rest.
-      const { startSmtpServer } = await import('./smtp.ts');
-      smtp = await startSmtpServer({ now, ...options.smtp });
+      const { SMTP_USER, startSmtpServer } = await import('./smtp.ts');
+      // As strict as Bridge, whose only enabled address here is the account's own.
+      smtp = await startSmtpServer({ now, addresses: [options.smtp?.user ?? SMTP_USER], ...options.smtp });
     }
     if (options.faults) setFaults(options.faults);
   } catch (error) {

@@ -69,7 +69,7 @@ describe('createMailer', () => {
   it('sends by STARTTLS with the certificate it was given', async () => {
     const server = await start();
     const receipt = await mailerOf(server).send(MAIL);
-    expect(receipt).toEqual({ accepted: 1, refused: 0 });
+    expect(receipt).toEqual({ accepted: 1, refused: [] });
     expect(server.mails).toHaveLength(1);
     const mail = server.mails[0]!;
     expect(mail).toMatchObject({
@@ -98,10 +98,24 @@ describe('createMailer', () => {
     expect(raw).not.toContain('format=flowed');
   });
 
-  it('sends to several recipients, and counts those that the server refuses', async () => {
+  it('keeps a sender’s name right that is not ASCII', async () => {
+    const server = await start({ addresses: ['rounds@example.test'] });
+    const to = ['Dienst für Daten <ops@example.test>', 'zweite@example.test'];
+    await mailerOf(server, { from: 'Visite Größe 漢字 <rounds@example.test>', to }).send(MAIL);
+    const [mail] = server.mails;
+    expect(decodedHeader(mail!.raw, 'from')).toBe('Visite Größe 漢字 <rounds@example.test>');
+    expect(decodedHeader(mail!.raw, 'to')).toBe('Dienst für Daten <ops@example.test>, zweite@example.test');
+    expect([mail!.from, ...mail!.to]).toEqual([
+      ...['rounds@example.test', 'ops@example.test', 'zweite@example.test'],
+    ]);
+    // Headers are ASCII on their way, so that no server has to know SMTPUTF8.
+    expect(mail!.raw.split('\r\n\r\n', 1)[0]).toMatch(/^[\x20-\x7e\r\n\t]*$/);
+  });
+
+  it('sends to several recipients, and says which of them the server refuses', async () => {
     const server = await start({ faults: [{ when: { nth: [2] }, then: { stage: 'rcpt', code: 550 } }] });
     const mailer = mailerOf(server, { to: ['a@example.test', 'b@example.test', 'c@example.test'] });
-    expect(await mailer.send(MAIL)).toEqual({ accepted: 2, refused: 1 });
+    expect(await mailer.send(MAIL)).toEqual({ accepted: 2, refused: [2] });
     expect(server.mails[0]?.to).toEqual(['a@example.test', 'c@example.test']);
   });
 

@@ -1,3 +1,6 @@
+/// <reference lib="dom" />
+/// <reference lib="dom.iterable" />
+
 /** Checks that run inside a page: each is handed to the browser as it stands, so it uses nothing from outside. */
 
 /** Texts whose contrast is below WCAG 2.2, 1.4.3 (4.5:1; 3:1 for large text), as `ratio text`. */

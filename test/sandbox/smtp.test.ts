@@ -180,7 +180,7 @@ describe('startSmtpServer', () => {
 
   it('drops a repeat within 30 minutes with 250, told by subject, addresses and body alone', async () => {
     let now = 0;
-    const server = await start({ dedupe: true, now: () => now });
+    const server = await start({ now: () => now });
     const client = await enter(server);
     const mail = (id: number, body: string) => `Message-ID: <${id}@x>\n${MESSAGE.replace('body', body)}`;
     expect(await client.mail(mail(1, 'one'))).toMatch(/^250/);
@@ -190,6 +190,26 @@ describe('startSmtpServer', () => {
     now = 30 * 60_000;
     expect(await client.mail(mail(4, 'one'))).toMatch(/^250/);
     expect([server.mails.length, server.suppressed]).toEqual([3, 1]);
+    expect(await client.mail(`Reply-To: other@x\n${mail(5, 'one')}`)).toMatch(/^250/);
+    expect([server.mails.length, server.suppressed]).toEqual([4, 1]);
+  });
+
+  it('refuses every login for 20 s after more than three wrong ones, as Bridge does', async () => {
+    let now = 0;
+    const server = await start({ now: () => now });
+    const attempt = async (pass: string): Promise<string> => {
+      const client = await greet(server);
+      await client.starttls(server.certificatePem);
+      await client.say('EHLO test');
+      return (await client.login(server.user, pass)).slice(0, 3);
+    };
+    for (let i = 0; i < 3; i++) expect(await attempt('wrong')).toBe('535');
+    expect(await attempt(server.pass)).toBe('235');
+    for (let i = 0; i < 4; i++) expect(await attempt('wrong')).toBe('535');
+    now = 19_999;
+    expect(await attempt(server.pass)).toBe('535');
+    now = 20_000;
+    expect(await attempt(server.pass)).toBe('235');
   });
 
   it('fails where the rules say so, and counts each rule by itself', async () => {
