@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { RoundsError } from '../errors.ts';
-import { makeRunId, startOfRunId } from '../publish/layout.ts';
+import { asRoundsError, RoundsError } from '../errors.ts';
+import { jobFolders, makeRunId, startOfRunId } from '../publish/layout.ts';
 import { discardStaging, ensureJobFolders } from '../publish/publish.ts';
 import { isoInstant } from '../system/clock.ts';
 import { ensureFolder, exists, makeExclusive } from '../system/files.ts';
-import { closeFailed, needsSnapshot } from './close.ts';
+import { closeFailed, closePublished, findPublished, needsSnapshot } from './close.ts';
 import type { JobPlace } from './jobPlace.ts';
 import type { Ledger } from './ledger.ts';
 import type { RunRow } from './ledgerRows.ts';
@@ -24,7 +24,8 @@ export interface BegunRun {
 }
 
 /**
- * Picks up the job's interrupted run, or begins a new one once roster and list are found good. Makes no request.
+ * Picks up the job's interrupted run, or begins a new one once roster and list are found good. Makes no request. One
+ * that cannot go on ends here as what it is: published where its folder is, abandoned where not.
  * Throws INPUT_INVALID, ROSTER_SHRUNK, RUN_NOT_RESUMABLE (a person's run; the daemon abandons and begins anew).
  */
 export async function resumeOrBegin(
@@ -34,7 +35,7 @@ export async function resumeOrBegin(
   closing: CloseContext,
 ): Promise<BegunRun> {
   const { ledger, job, log, signal } = deps;
-  const open = await findOpenRun(deps, options, place);
+  const open = await findOpenRun(deps, options, place, closing);
   await ensureJobFolders(place.folders, place.modes);
   await discardStaging(place.folders, open.kind === 'resume' ? open.run.runId : undefined);
   await discardWorkingCopies(deps, place);
@@ -43,6 +44,8 @@ export async function resumeOrBegin(
     auditBegun(deps, place, open.run);
     return { run: ledger.findRun(open.run.runId)!, inputs: undefined };
   }
+  // At once: it may be what is to be retried.
+  if (open.kind === 'published') await open.close();
   const base = options.retryFailed ? retryBase(deps, place) : undefined;
   const inputs = base ? undefined : await checkInputs(job, signal);
   if (inputs && !options.acceptRoster) checkRosterDrop(job, ledger, inputs.roster.patients);
@@ -54,8 +57,9 @@ export async function resumeOrBegin(
   }
   if (open.kind === 'abandon') {
     log.warn('run.abandoned', { runId: open.run.runId, why: open.why });
+    await removeOldStaging(deps, place, open.run);
     await closeFailed(
-      closing,
+      asItWas(closing, open.run),
       open.run,
       'abandoned',
       new RoundsError('RUN_NOT_RESUMABLE', `abandoned: ${open.why}`),
@@ -81,20 +85,60 @@ async function discardWorkingCopies({ ledger, job }: RunDeps, { stateFolder }: J
 type OpenRun =
   | { readonly kind: 'none' }
   | { readonly kind: 'resume'; readonly run: RunRow }
+  /** It cannot go on and need not: its folder is published, and only its close is missing. */
+  | { readonly kind: 'published'; readonly close: () => Promise<unknown> }
   /** To be closed as abandoned before another run begins. */
   | { readonly kind: 'abandon'; readonly run: RunRow; readonly why: string }
   /** Begun, but it died before its snapshot was whole: nothing of it is worth a word. */
   | { readonly kind: 'discard'; readonly run: RunRow };
 
-async function findOpenRun(deps: RunDeps, { fresh, manual }: RunOptions, place: JobPlace): Promise<OpenRun> {
+async function findOpenRun(
+  deps: RunDeps,
+  { fresh, manual }: RunOptions,
+  place: JobPlace,
+  closing: CloseContext,
+): Promise<OpenRun> {
   const run = deps.ledger.openRunOf(deps.job.jobName);
   if (run === undefined) return { kind: 'none' };
   if (!(await hasSnapshot(snapshotFolder(place.stateFolder, run.runId)))) return { kind: 'discard', run };
-  if (fresh) return { kind: 'abandon', run, why: 'a fresh run was asked for' };
-  const why = whyNotResumable(run, deps, place);
+  const why = fresh ? 'a fresh run was asked for' : whyNotResumable(run, deps, place);
   if (why === undefined) return { kind: 'resume', run };
-  if (!manual) return { kind: 'abandon', run, why };
+  const close = await closeOfPublished(deps, closing, run);
+  if (close) return { kind: 'published', close };
+  if (fresh || !manual) return { kind: 'abandon', run, why };
   throw new RoundsError('RUN_NOT_RESUMABLE', `run ${run.runId} was interrupted and cannot go on: ${why}`);
+}
+
+/** How to end a run that is published, with the server and in the folder that it had; undefined when it is not. */
+async function closeOfPublished(
+  { log, job }: RunDeps,
+  closing: CloseContext,
+  run: RunRow,
+): Promise<(() => Promise<unknown>) | undefined> {
+  const there = { ...asItWas(closing, run), folders: jobFolders(run.context.exportFolder, job.jobName) };
+  try {
+    const published = await findPublished(there, run);
+    return published && (() => closePublished(there, run, published));
+  } catch (error) {
+    // A disk that is no longer there, say: it must not keep every later run from beginning.
+    log.warn('run.folder_unreadable', { runId: run.runId, code: asRoundsError(error).code });
+    return undefined;
+  }
+}
+
+/** A run is reported with the server that it asked. */
+function asItWas(closing: CloseContext, { context: { server } }: RunRow): CloseContext {
+  return server === closing.fhirBase ? closing : { ...closing, fhirBase: server, environment: undefined };
+}
+
+/** Where the export folder is another one now, what an abandoned run left in the old one is nobody else's to remove. */
+async function removeOldStaging({ log, job }: RunDeps, { context }: JobPlace, run: RunRow): Promise<void> {
+  const { exportFolder } = run.context;
+  if (exportFolder === context.exportFolder) return;
+  const staging = path.join(jobFolders(exportFolder, job.jobName).staging, run.runId);
+  await rm(staging, { recursive: true, force: true }).catch((error: unknown) =>
+    log.warn('run.staging_left', { runId: run.runId, code: asRoundsError(error).code }),
+  );
 }
 
 function whyNotResumable(run: RunRow, { clock, job }: RunDeps, { context }: JobPlace): string | undefined {
