@@ -19,6 +19,7 @@ export function runHere(site: Site, { retryFailed = false, fresh = false } = {})
       print: () => undefined,
       note: () => undefined,
       noteEvent: () => undefined,
+      printsToTerminal: false,
       terminal: undefined,
       useColour: false,
     },
