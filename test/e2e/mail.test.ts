@@ -1,8 +1,11 @@
 import { writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
+import type { RunSummary } from '../../src/report/summary.ts';
 import { startSmtpServer } from '../../src/sandbox/smtp.ts';
+import { decodedPart } from '../../src/sandbox/smtpMessage.ts';
+import { until } from '../support/cli.ts';
 import { newestRun, runsOf } from '../support/publishedRun.ts';
-import { siteForTest } from '../support/site.ts';
+import { listOf, rosterOf, siteForTest, textsBelow, type Site } from '../support/site.ts';
 
 const sandbox = { patients: 2 } as const;
 
@@ -122,4 +125,104 @@ describe('the report', () => {
       expect.stringMatching(/^OK .*1 gap/),
     ]);
   });
+
+  it('tells of trouble at once, and of its end, with notify_on = problems', async () => {
+    const site = await siteForTest({
+      sandbox,
+      settings: { 'email.notify_on': 'problems', 'api_settings.max_attempts': 1 },
+    });
+    const mailed = (): readonly string[] => site.sandbox.smtp!.mails.map(({ subject }) => subject);
+    expect((await site.run(['run'])).code).toBe(0);
+    expect(mailed()).toEqual([]);
+    site.sandbox.setFaults([
+      { match: { endpoint: 'search', type: 'Condition', patient: 0 }, then: { status: 500 } },
+    ]);
+    expect((await site.run(['run'])).code).toBe(3);
+    site.sandbox.setFaults([]);
+    expect((await site.run(['run'])).code).toBe(0);
+    expect((await site.run(['run'])).code).toBe(0);
+    const [first, second, ...others] = mailed();
+    expect(first).toMatch(/^PARTIAL 1 of 4 searches failed, default: \d+ resources of 2 patients \[/);
+    expect(second).toMatch(/^RECOVERED default: \d+ resources of 2 patients \[/);
+    expect(others).toEqual([]);
+    const partial = mailText(site, 0);
+    expect(partial).toMatch(/Current +\S+, less than a minute old: it did not move/);
+    expect(partial).toContain('Last 2 runs: .P (. complete, P partial; this one last)');
+  });
+
+  it('comes when a type has more or fewer records, with notify_on = change', async () => {
+    const site = await siteForTest({
+      sandbox: { patients: 6 },
+      settings: { 'email.notify_on': 'change' },
+    });
+    const all = [0, 1, 2, 3, 4, 5];
+    for (const roster of [all, all, all.slice(1), all.slice(1)]) {
+      await writeFile(site.rosterFile, rosterOf(site.sandbox, roster));
+      expect((await site.run(['run'])).code).toBe(0);
+    }
+    const [first, , third] = await runsOf(site);
+    const runIds = site.sandbox.smtp!.mails.map(({ subject }) => /\[(.*)\]/.exec(subject)?.[1]);
+    expect(runIds).toEqual([first, third]);
+  });
+
+  it('has on top what is unlike the runs before: fewer records, a new type, a type that is gone', async () => {
+    const site = await siteForTest({ sandbox: { patients: 6 }, resources: ['Patient', 'Observation'] });
+    expect((await site.run(['run'])).code).toBe(0);
+    expect(mailText(site, 0)).not.toContain('Look at this');
+    await writeFile(site.rosterFile, rosterOf(site.sandbox, [0, 1]));
+    await writeFile(site.resourcesFile, listOf(['Observation', 'Condition']));
+    expect((await site.run(['run', '--accept-roster'])).code).toBe(0);
+    expect(site.sandbox.smtp!.mails[1]!.subject).toMatch(/^OK default: .* 4 things to look at \[/);
+    const text = mailText(site, 1);
+    const marks = text.slice(text.indexOf('Look at this'), text.indexOf('Last 2 runs'));
+    expect(marks).toContain('! Patient: not pulled any more; the run before had 6.');
+    expect(marks).toMatch(/! All types together: fell by \d+ %/);
+    expect(marks).toMatch(
+      /! Observation: fell by \d+ % to [\d,]+ records; the last complete run had [\d,]+\./,
+    );
+    expect(marks).toMatch(/! Condition: new, with \d+ records; no run before had any\./);
+    const { runId } = await newestRun(site);
+    const shown = JSON.parse((await site.run(['show', runId, '--json'])).stdout) as { summary: RunSummary };
+    const { disk, credentials, recent, types } = shown.summary;
+    expect(disk?.freeBytes).toBeGreaterThan(0);
+    expect(credentials?.keySinceMs).toBeGreaterThan(0);
+    expect(recent?.map(({ status }) => status)).toEqual(['complete', 'complete']);
+    expect(types.every(({ workedMs = 0 }) => workedMs > 0)).toBe(true);
+  });
+
+  it('reaches the other recipients when one is refused, and says so', async () => {
+    const to = 'gone@hospital.example, Dienst Größe <oncall@hospital.example>';
+    const site = await siteForTest({ sandbox, settings: { 'email.notification_to': to } });
+    site.sandbox.setFaults([
+      { match: { endpoint: 'smtp' }, when: { first: 1 }, then: { smtp: { stage: 'rcpt', code: 550 } } },
+    ]);
+    const { code, stderr } = await site.run(['run']);
+    expect(code).toBe(0);
+    expect(stderr).toContain('the mail server refused 1 of the recipients in [email] notification_to');
+    expect(site.sandbox.smtp!.mails.map((mail) => mail.to)).toEqual([['oncall@hospital.example']]);
+  });
+
+  it('is held by the daemon after a wrong password, and sent by itself when the INI names the right one', async () => {
+    const site = await siteForTest({ sandbox, settings: { 'schedule.cron': '0 0 29 2 *' } });
+    const { smtp } = site.sandbox;
+    await writeFile(site.path('wrong-pass'), 'not-the-password\n', { mode: 0o600 });
+    await site.configure({ 'email.smtp_pass_file': 'wrong-pass' });
+    expect((await site.run(['run'])).code).toBe(0);
+    const { child, ended } = await site.start(['daemon']);
+    await until('the daemon watches', async () => (await readLog(site)).includes('schedule.started'));
+    expect([smtp!.mails.length, smtp!.logins.length]).toEqual([0, 1]);
+    await site.configure({ 'email.smtp_pass_file': 'smtp-pass' });
+    await until('the report is mailed', () => smtp!.mails.length === 1);
+    child.kill('SIGTERM');
+    expect((await ended).code).toBe(0);
+    expect(smtp!.logins.map(({ accepted }) => accepted)).toEqual([false, true]);
+  });
 });
+
+function mailText(site: Site, at: number): string {
+  return decodedPart(site.sandbox.smtp!.mails[at]!.raw, 'text/plain')!.replace(/\s+/g, ' ');
+}
+
+async function readLog(site: Site): Promise<string> {
+  return [...(await textsBelow(site.logFolder)).values()].join('');
+}
