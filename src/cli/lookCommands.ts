@@ -10,11 +10,12 @@ export const LOOK_COMMANDS: readonly CommandSpec[] = [
     examples: ['check', 'check --offline', 'check --settings'],
     options: [
       { flags: '--offline', text: 'make no connection' },
+      { flags: '--no-probe', text: 'ask for no record: not one of each type' },
       { flags: '--settings', text: 'print every setting and where it comes from, secrets left out' },
     ],
     run: async (given, context) =>
       (await import('../commands/check.ts')).checkCommand(
-        { offline: given.flag('offline'), settings: given.flag('settings') },
+        { offline: given.flag('offline'), settings: given.flag('settings'), probe: given.flag('probe') },
         context,
       ),
   },
