@@ -4,7 +4,6 @@ import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { onTestFinished } from 'vitest';
 import { LEDGER_FILE } from '../../src/run/ledger.ts';
-import type { Sandbox } from '../../src/sandbox/startSandbox.ts';
 import type { Site } from '../support/site.ts';
 
 /** Small file systems of their own can be mounted: as root, and where the container allows it. */
@@ -64,10 +63,4 @@ export async function movedAside({ stateFolder }: Site): Promise<readonly string
 
 export function ledgerFile({ stateFolder }: Site): string {
   return path.join(stateFolder, LEDGER_FILE);
-}
-
-/** True once the sandbox has answered so many more requests. */
-export function afterRequests(sandbox: Sandbox, count: number): () => boolean {
-  const from = sandbox.counts().total;
-  return () => sandbox.counts().total - from >= count;
 }

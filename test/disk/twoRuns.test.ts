@@ -5,8 +5,8 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import { startSandbox, type Sandbox } from '../../src/sandbox/startSandbox.ts';
 import { tamper } from '../support/ledger.ts';
 import { currentOf, expectExactly, newestRun, runsOf } from '../support/publishedRun.ts';
-import { oracleRows, siteForTest, type Site } from '../support/site.ts';
-import { afterRequests, statusOf } from './support.ts';
+import { afterRequests, oracleRows, siteForTest, type Site } from '../support/site.ts';
+import { statusOf } from './support.ts';
 
 const TYPES = ['Patient'];
 /** FHIR_ROUNDS_TEST_PAIRS raises it for a thorough test. */

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { FaultRule } from '../../src/sandbox/startSandbox.ts';
+import type { FaultRule, SandboxOptions } from '../../src/sandbox/startSandbox.ts';
 import { DEMO_TYPES } from '../../src/commands/demo.ts';
-import { errorsOf, expectExactly, newestRun, runsOf } from '../support/publishedRun.ts';
-import { oracleRows, siteForTest } from '../support/site.ts';
+import { errorsOf, expectExactly, newestRun, runsOf, type Published } from '../support/publishedRun.ts';
+import { afterRequests, oracleRows, siteForTest, type Site } from '../support/site.ts';
 
 const TYPES = [
   'Patient',
@@ -48,44 +48,41 @@ const WEATHER: readonly FaultRule[] = [
   { match: { endpoint: 'page' }, when: { nth: [9] }, then: { next: 'expired' } },
 ];
 
+/** A site without mail, whose pages are small. */
+function siteIn(sandbox: SandboxOptions, pageSize: number): Promise<Site> {
+  return siteForTest({
+    sandbox: { smtp: false, ...sandbox },
+    resources: TYPES,
+    mail: false,
+    settings: { 'api_settings.page_size': pageSize },
+  });
+}
+
+async function expectComplete(site: Site): Promise<Published> {
+  const { code, stdout, stderr } = await site.run(['run']);
+  expect(code, stdout + stderr).toBe(0);
+  const published = await newestRun(site);
+  await expectExactly(published, site.sandbox.oracle(oracleRows(TYPES)));
+  return published;
+}
+
 describe('rough weather', () => {
   it('does not show in the result: the set is exact, and the run complete', async () => {
-    const site = await siteForTest({
-      sandbox: { patients: 4, smtp: false, faults: WEATHER },
-      resources: TYPES,
-      mail: false,
-      settings: { 'api_settings.page_size': 3 },
-    });
-    const { code, stdout, stderr } = await site.run(['run']);
-    expect(code, stdout + stderr).toBe(0);
-    const published = await newestRun(site);
-    await expectExactly(published, site.sandbox.oracle(oracleRows(TYPES)));
-    expect(await errorsOf(published)).toEqual([]);
+    const site = await siteIn({ patients: 4, faults: WEATHER }, 3);
+    expect(await errorsOf(await expectComplete(site))).toEqual([]);
     const { byStatus } = site.sandbox.counts();
     for (const status of ['401', '429', '502', '503']) expect(byStatus[status], status).toBeGreaterThan(0);
   });
 
   it('of tokens that run out in the middle does not show either', async () => {
-    const site = await siteForTest({
-      sandbox: { patients: 4, smtp: false, tokenLifeSeconds: 1, latencyMs: 30 },
-      resources: TYPES,
-      mail: false,
-      settings: { 'api_settings.page_size': 5 },
-    });
-    const { code, stdout, stderr } = await site.run(['run']);
-    expect(code, stdout + stderr).toBe(0);
-    await expectExactly(await newestRun(site), site.sandbox.oracle(oracleRows(TYPES)));
+    const site = await siteIn({ patients: 4, tokenLifeSeconds: 1, latencyMs: 30 }, 5);
+    await expectComplete(site);
     expect(site.sandbox.counts().byEndpoint['token']).toBeGreaterThan(1);
   });
 
   it('never lets a foreign link or a redirect have the token', async () => {
     const trap = await siteForTest({ sandbox: { patients: 1, smtp: false }, mail: false });
-    const site = await siteForTest({
-      sandbox: { patients: 2, smtp: false },
-      resources: TYPES,
-      mail: false,
-      settings: { 'api_settings.page_size': 2 },
-    });
+    const site = await siteIn({ patients: 2 }, 2);
     site.sandbox.setFaults([
       {
         match: { endpoint: 'search', type: 'Condition' },
@@ -135,8 +132,7 @@ describe('a retry that is killed', () => {
     expect((await site.run(['run'])).code).toBe(3);
     const base = await newestRun(site);
     site.sandbox.setFaults([]);
-    const from = site.sandbox.counts().total;
-    await site.stopWhen(() => site.sandbox.counts().total - from > 14, 'SIGKILL', ['run', '--retry-failed']);
+    await site.stopWhen(afterRequests(site.sandbox, 15), 'SIGKILL', ['run', '--retry-failed']);
     const { code, stderr } = await site.run(['run', '--retry-failed']);
     expect(code, stderr).toBe(0);
     const recovered = await newestRun(site);

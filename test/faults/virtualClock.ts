@@ -1,5 +1,6 @@
 import { setTimeout as realSleep } from 'node:timers/promises';
 import type { Clock } from '../../src/system/clock.ts';
+import { createSleepers } from '../support/sleepers.ts';
 
 /** What goes on outside the clock: the virtual time stands still while a request is on its way. */
 export interface Activity {
@@ -13,7 +14,7 @@ export interface Activity {
  */
 export function createVirtualClock(activity: () => Activity): Clock {
   const startMs = Math.floor(Date.now() / 1000) * 1000;
-  const sleepers = new Set<{ readonly dueMs: number; readonly wake: () => void }>();
+  const sleepers = createSleepers();
   let elapsed = 0;
   let isPumping = false;
 
@@ -23,12 +24,10 @@ export function createVirtualClock(activity: () => Activity): Clock {
       const before = activity().total;
       await realSleep(1);
       const { inFlight, total } = activity();
-      if (inFlight > 0 || total !== before) continue;
-      const [first] = [...sleepers].toSorted((a, b) => a.dueMs - b.dueMs);
-      if (first === undefined) break;
-      elapsed = Math.max(elapsed, first.dueMs);
-      sleepers.delete(first);
-      first.wake();
+      const dueMs = sleepers.nextDueMs;
+      if (inFlight > 0 || total !== before || dueMs === undefined) continue;
+      elapsed = Math.max(elapsed, dueMs);
+      sleepers.wakeNext();
     }
     isPumping = false;
   }
@@ -36,24 +35,10 @@ export function createVirtualClock(activity: () => Activity): Clock {
   return {
     now: () => startMs + elapsed,
     monotonicMs: () => elapsed,
-    sleep: (ms, signal) =>
-      new Promise((resolve, reject) => {
-        if (signal?.aborted) {
-          reject(signal.reason as Error);
-          return;
-        }
-        const stop = (): void => {
-          sleepers.delete(sleeper);
-          reject(signal?.reason as Error);
-        };
-        const wake = (): void => {
-          signal?.removeEventListener('abort', stop);
-          resolve();
-        };
-        const sleeper = { dueMs: elapsed + Math.max(0, ms), wake };
-        signal?.addEventListener('abort', stop, { once: true });
-        sleepers.add(sleeper);
-        if (!isPumping) void pump();
-      }),
+    sleep: async (ms, signal) => {
+      const woken = sleepers.sleepUntil(elapsed + Math.max(0, ms), signal);
+      if (!isPumping) void pump();
+      await woken;
+    },
   };
 }

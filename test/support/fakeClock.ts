@@ -1,4 +1,5 @@
 import type { Clock } from '../../src/system/clock.ts';
+import { createSleepers } from './sleepers.ts';
 
 /** A clock that moves only when a test says so. */
 export interface FakeClock extends Clock {
@@ -16,37 +17,17 @@ export interface FakeClockOptions {
   readonly auto?: boolean;
 }
 
-interface Sleeper {
-  readonly dueMs: number;
-  readonly wake: () => void;
-}
-
 export const START_MS = Date.UTC(2026, 10, 22, 2);
 
 export function createFakeClock({ startMs = START_MS, auto = false }: FakeClockOptions = {}): FakeClock {
   let elapsed = 0;
   const sleeps: number[] = [];
-  const sleepers = new Set<Sleeper>();
+  const sleepers = createSleepers();
   const sleep = async (ms: number, signal?: AbortSignal): Promise<void> => {
     signal?.throwIfAborted();
     sleeps.push(ms);
-    if (auto) {
-      elapsed += ms;
-      return;
-    }
-    await new Promise<void>((resolve, reject) => {
-      const stop = (): void => {
-        sleepers.delete(sleeper);
-        reject(signal?.reason as Error);
-      };
-      const wake = (): void => {
-        signal?.removeEventListener('abort', stop);
-        resolve();
-      };
-      const sleeper = { dueMs: elapsed + ms, wake };
-      sleepers.add(sleeper);
-      signal?.addEventListener('abort', stop);
-    });
+    if (auto) elapsed += ms;
+    else await sleepers.sleepUntil(elapsed + ms, signal);
   };
   return {
     sleeps,
@@ -60,11 +41,10 @@ export function createFakeClock({ startMs = START_MS, auto = false }: FakeClockO
       const until = elapsed + ms;
       for (;;) {
         await settle();
-        const next = [...sleepers].toSorted((a, b) => a.dueMs - b.dueMs)[0];
-        if (next === undefined || next.dueMs > until) break;
-        elapsed = Math.max(elapsed, next.dueMs);
-        sleepers.delete(next);
-        next.wake();
+        const dueMs = sleepers.nextDueMs;
+        if (dueMs === undefined || dueMs > until) break;
+        elapsed = Math.max(elapsed, dueMs);
+        sleepers.wakeNext();
       }
       elapsed = until;
       await settle();

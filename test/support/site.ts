@@ -166,6 +166,12 @@ export const TYPES_OF_EVERY_KIND = [
   'DiagnosticReport',
 ] as const;
 
+/** True once the sandbox was asked so many more times. */
+export function afterRequests(sandbox: Sandbox, count: number): () => boolean {
+  const from = sandbox.counts().total;
+  return () => sandbox.counts().total - from >= count;
+}
+
 /** The rows that the sandbox's oracle takes. */
 export function oracleRows(types: readonly string[]): readonly { readonly resource: string }[] {
   return types.map((resource) => ({ resource }));
