@@ -40,19 +40,24 @@ function recordsText({ records, bytes, files, types, previousRunId, trend }: Run
   const size = `${count(records)} in ${countOf(files, 'file')} (${byteSize(bytes)})`;
   const known = types.filter((type) => type.previousRecords !== undefined);
   const before = known.reduce((sum, type) => sum + (type.previousRecords ?? 0), 0);
-  const comparisons = [
-    ...(previousRunId !== undefined && known.length > 0 ? [against(records, before, 'the run before')] : []),
+  const references = [
+    ...(previousRunId !== undefined && known.length > 0 ? [['the run before', before] as const] : []),
     ...(trend?.usualRecords !== undefined && trend.runs > 1
-      ? [against(records, trend.usualRecords, `the median of ${trend.runs} complete runs`)]
+      ? [[`the median of ${trend.runs} complete runs`, trend.usualRecords] as const]
       : []),
   ];
-  return comparisons.length === 0 ? size : `${size}; ${comparisons.join(', ')}`;
+  const changes = new Map<string, string[]>();
+  for (const [what, then] of references) {
+    const change = against(records, then);
+    changes.set(change, [...(changes.get(change) ?? []), what]);
+  }
+  return [size, ...[...changes].map(([change, what]) => `${change} ${what.join(' and ')}`)].join('; ');
 }
 
-function against(now: number, before: number, what: string): string {
+function against(now: number, before: number): string {
+  if (now === before) return 'as many as';
   const change = percentChange(now, before);
-  if (now === before) return `as many as ${what}`;
-  return change === '=' ? `about as many as ${what}` : `${change.replace('%', ' %')} against ${what}`;
+  return change === '=' ? 'about as many as' : `${change.replace('%', ' %')} against`;
 }
 
 function requestsText({ http }: RunSummary): string {
@@ -96,7 +101,7 @@ function diskFact({ disk }: RunSummary): Fact | undefined {
   const { freeBytes, runBytes, runsKept, daysLeft } = disk;
   const free = `${byteSize(freeBytes)} free; a run takes ${byteSize(runBytes)}`;
   if (daysLeft === undefined) {
-    return ['Disk', `${free}, and ${countOf(runsKept, 'run')} of retention fit`];
+    return ['Disk', `${free}: room for the ${countOf(runsKept, 'run')} that retention keeps`];
   }
   const days = daysLeft < 1 ? 'less than a day' : countOf(Math.floor(daysLeft), 'day');
   return ['Disk', `${free}: ${days} left, since retention keeps ${countOf(runsKept, 'run')}`];

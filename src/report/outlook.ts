@@ -5,8 +5,8 @@ import { median } from './trend.ts';
 
 const DAY_MS = 86_400_000;
 
-/** The last runs tell the size of the next and how often they come. */
-const PACE_RUNS = 14;
+/** The last runs tell the size of the next. */
+const SIZE_RUNS = 14;
 
 export interface DiskFacts {
   readonly freeBytes: number;
@@ -23,11 +23,10 @@ type Published = Pick<RunSummary, 'startedAtMs' | 'bytes'>;
  * takes old runs away, but a new run is whole before an old one goes, so it needs room for one more than are kept.
  */
 export function diskOutlook(facts: DiskFacts, published: readonly Published[]): DiskOutlook | undefined {
-  const last = published.slice(0, PACE_RUNS);
-  const runBytes = median(last.map(({ bytes }) => bytes));
+  const runBytes = median(published.slice(0, SIZE_RUNS).map(({ bytes }) => bytes));
   if (runBytes === undefined) return undefined;
   const { freeBytes, standing, keepRuns, keepDays } = facts;
-  const runsADay = paceOf(last);
+  const runsADay = paceOf(published);
   const runsKept = Math.max(keepRuns, Math.ceil(keepDays * (runsADay ?? 0)), 1);
   const stillToCome = Math.max(0, runsKept - standing) + 1;
   const isEnough = runsADay === undefined || stillToCome * runBytes <= freeBytes;
@@ -35,12 +34,13 @@ export function diskOutlook(facts: DiskFacts, published: readonly Published[]): 
   return { freeBytes, runBytes, runsKept, daysLeft };
 }
 
-/** Runs a day; undefined of fewer than two. */
+/** Runs a day; undefined of fewer than two. A few by hand in one hour are no pace of their own. */
 function paceOf(runs: readonly Published[]): number | undefined {
   const [newest, oldest] = [runs[0], runs.at(-1)];
   if (newest === undefined || oldest === undefined) return undefined;
-  const span = newest.startedAtMs - oldest.startedAtMs;
-  return span > 0 ? ((runs.length - 1) * DAY_MS) / span : undefined;
+  if (runs.length < 2) return undefined;
+  const span = Math.max(DAY_MS, newest.startedAtMs - oldest.startedAtMs);
+  return ((runs.length - 1) * DAY_MS) / span;
 }
 
 /** Days before its end at which a certificate is warned of; after it, in each report. */

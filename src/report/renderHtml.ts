@@ -102,10 +102,10 @@ function strip(cells: readonly StripCell[]): string {
     ({ status }) =>
       `<td class="${status === 'complete' ? 'm' : status === 'partial' ? 'g' : 'x'}" style="${LIGHT.barLetter}color:${LIGHT.barText[status]}">${status === 'complete' ? '&#183;' : status[0]!.toUpperCase()}</td>`,
   );
+  const isQuiet = cells.every(({ status }) => status === 'complete');
   const summary = `The last ${cells.length} runs by records, from ${first.label}, to this one, ${last.label}.`;
   return `<table class="l" role="img" aria-label="${escape(summary)}" cellpadding="0" cellspacing="0" style="${LIGHT.strip}">
-<tr>${bars.join('')}</tr>
-<tr>${letters.join('')}</tr>
+<tr>${bars.join('')}</tr>${isQuiet ? '' : `\n<tr>${letters.join('')}</tr>`}
 </table>
 <p class="m" style="${LIGHT.small}">${escape(legend(cells))}</p>`;
 }

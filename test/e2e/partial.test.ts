@@ -88,7 +88,7 @@ describe('a run in which some searches fail for good', () => {
   it('does not move `current`, and says so in the mail', async () => {
     expect(await currentOf(site)).toBe(before.runId);
     const mails = site.sandbox.smtp!.mails.slice(mailsBefore);
-    expect(mails.map(({ subject }) => subject)).toEqual([expect.stringMatching(/^PARTIAL default: .*2 /)]);
+    expect(mails.map(({ subject }) => subject)).toEqual([expect.stringMatching(/^PARTIAL 2 of .*, default: /)]);
     expect(mails[0]!.subject).toContain(base.runId);
     const status = await site.run(['status']);
     expect(status.code).toBe(1);
@@ -137,7 +137,7 @@ describe('a run in which some searches fail for good', () => {
       const verified = await site.run(['verify', folder]);
       expect(verified.code, verified.stdout).toBe(0);
     }
-    expect(site.sandbox.smtp!.mails.at(-1)!.subject).toMatch(/^OK default: /);
+    expect(site.sandbox.smtp!.mails.at(-1)!.subject).toMatch(/^RECOVERED default: /);
   });
 
   it('leaves nothing for a second --retry-failed', async () => {

@@ -31,7 +31,7 @@ describe('a run that cannot begin', () => {
     expect(await runsOf(site)).toEqual([]);
     expect(await readdir(`${site.exportFolder}/default/.staging`)).toEqual([]);
     const [mail] = site.sandbox.smtp!.mails;
-    expect(mail!.subject).toMatch(/^FAILED default: NETWORK/);
+    expect(mail!.subject).toMatch(/^FAILED: network.*, default \[/);
     const status = await site.run(['status']);
     expect(status.code).toBe(2);
     expect(status.stdout).toContain('NETWORK');
@@ -46,7 +46,7 @@ describe('a run that cannot begin', () => {
     // Once and no more: a wrong client that keeps asking gets locked out.
     expect(site.sandbox.requests.filter(({ endpoint }) => endpoint === 'token')).toHaveLength(1);
     const [mail] = site.sandbox.smtp!.mails;
-    expect(mail!.subject).toMatch(/^FAILED default: TOKEN_INVALID_CLIENT/);
+    expect(mail!.subject).toMatch(/^FAILED: token invalid client, default \[/);
     const flat = stdout.replace(/\s+/g, ' ');
     for (const cause of ['client id', 'public key', '`aud`', 'clock', 'key_id', 'Epic user']) {
       expect(flat).toContain(cause);

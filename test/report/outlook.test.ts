@@ -27,8 +27,14 @@ describe('the disk', () => {
       daysLeft: 10,
     });
     // Hourly runs: 30 days of them are kept, and not 30.
-    expect(diskOutlook(facts, runsOf([10, 10, 10], 1))).toMatchObject({ runsKept: 720 });
-    expect(diskOutlook(facts, runsOf([10, 10, 10], 1))?.daysLeft).toBeCloseTo(100 / 24);
+    const hourly = runsOf(
+      Array.from({ length: 49 }, () => 10),
+      1,
+    );
+    expect(diskOutlook(facts, hourly)).toMatchObject({ runsKept: 720 });
+    expect(diskOutlook(facts, hourly)?.daysLeft).toBeCloseTo(100 / 24);
+    // Four runs by hand within the hour are four runs a day at most.
+    expect(diskOutlook(facts, runsOf([10, 10, 10, 10], 0.1))).toMatchObject({ runsKept: 90 });
   });
 
   it('says no days where no pace is known, and nothing before the first published run', () => {

@@ -140,7 +140,7 @@ describe('the run among others', () => {
 
   it('tells where the time went, what was waited for, and what is left', () => {
     for (const fact of [
-      'Records 54,244 in 4 files (66.9 MB); -46 % against the run before, -46 % against the median of 7 complete runs',
+      'Records 54,244 in 4 files (66.9 MB); -46 % against the run before and the median of 7 complete runs',
       'Requests 6,212, 41 retried; the server asked for 3 pauses (1 min 35 s in all); it was away once (12 min 04 s in all)',
       'Slowest Observation 61 % of the time, 0.8 s each; DocumentReference 14 % of the time, 0.2 s each',
       'Disk 310 MB free; a run takes 66.0 MB: 4 days left, since retention keeps 30 runs',

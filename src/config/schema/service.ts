@@ -92,7 +92,7 @@ export const EMAIL_SECTIONS = {
       notify_on: {
         kind: 'enum',
         values: ['always', 'problems', 'change'],
-        text: 'Mail after every run, only when something is wrong (a gap counts), or also when the number of records changed.',
+        text: 'Mail after every run, only when something is wrong (a gap or a mark counts) or well again, or also when the number of records changed.',
         default: 'always',
       },
     },
