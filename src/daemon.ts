@@ -23,13 +23,16 @@ const LOOK_EVERY_MS = 60_000;
  * checkpointed; it goes on at the next start. The INI is read again at SIGHUP and when it changes.
  */
 export async function daemonCommand(context: CommandContext): Promise<number> {
+  const file = path.resolve(context.configFile);
+  const files = new FileWatch([file, path.join(path.dirname(file), '.env')], systemClock);
+  const known = await files.contentHash();
   const config = await LiveConfig.load(context);
   const [first] = config.current.jobs;
   const { paths, logging } = first!.settings;
   const log = await openLog({ ...logging, folder: paths.log_folder, human: context.terminal !== undefined });
   const state = await openStateLedger(config.current, { clock: systemClock, log }, context.note);
   try {
-    await new Daemon(config, state, log, context.signal).serve();
+    await new Daemon(config, state, log, context.signal).serve(files, known);
     log.info('daemon.stopped');
     return EXIT.complete;
   } finally {
@@ -53,11 +56,9 @@ class Daemon {
     this.#around = { clock: systemClock, log, random: systemRandom, signal };
   }
 
-  async serve(): Promise<void> {
+  /** `known`: the hash of the contents that the configuration was read from. */
+  async serve(files: FileWatch, known: string): Promise<void> {
     const { clock, signal } = this.#around;
-    const { file } = this.#config.current;
-    const files = new FileWatch([file, path.join(path.dirname(file), '.env')], clock);
-    const known = await files.contentHash();
     await this.#use('notices', async (ledger) => ledger.notices.clear('config-invalid', undefined));
     this.#startLoops();
     const watching = files.run(known, signal, (hash) => this.#reload(hash));
@@ -68,10 +69,11 @@ class Daemon {
       if (message === 'shutdown') process.emit('SIGINT');
     });
     process.send?.('ready');
+    const fromMs = clock.now();
     while (!signal.aborted) {
+      await this.#findOverdue(fromMs);
       await this.#lookAfterMail();
-      await this.#findOverdue();
-      await clock.sleep(LOOK_EVERY_MS, signal).catch(() => undefined);
+      await clock.sleep(this.#lookAgainMs(), signal).catch(() => undefined);
     }
     process.off('SIGHUP', reload);
     await Promise.all([watching, ...this.#ends]);
@@ -153,7 +155,7 @@ class Daemon {
       }
     } catch (thrown) {
       const error = asRoundsError(thrown);
-      log.error('config.not_taken', { code: error.code, message: error.message });
+      log.error('config.not_taken', { code: error.code, why: error.message });
       await this.#use('notices', async (ledger) =>
         noticeBadConfig(ledger, this.#config.current, hash, error, clock.now()),
       );
@@ -162,19 +164,28 @@ class Daemon {
     await this.#lookAfterMail();
   }
 
-  async #findOverdue(): Promise<void> {
-    const { clock } = this.#around;
+  #lookAgainMs(): number {
+    const limits = this.#config.scheduled.map((jobName) => overdueMs(this.#config.job(jobName)!));
+    return Math.min(LOOK_EVERY_MS, ...limits.filter((ms) => ms > 0));
+  }
+
+  /** What was missed while nobody served is caught up first: nothing is overdue that was not served since `fromMs`. */
+  async #findOverdue(fromMs: number): Promise<void> {
+    const { clock, log } = this.#around;
     for (const [jobName, loop] of this.#loops) {
       const job = this.#config.job(jobName);
       const rules = this.#config.rules(jobName);
-      const hours = job?.settings.notify.overdue_after_hours ?? 0;
+      const now = clock.now();
       // A server that is away is waited for, and told of when that was too long.
-      if (job === undefined || rules === undefined || hours === 0 || loop.isAway) continue;
+      if (job === undefined || rules === undefined || loop.isAway) continue;
+      const limitMs = overdueMs(job);
+      if (limitMs === 0 || now - fromMs < limitMs) continue;
       await this.#use('overdue', async (ledger) => {
-        const now = clock.now();
         const { servedMs } = await factsOf(job, ledger, now);
-        const slotMs = rules.slots.after(servedMs, now - hours * 3_600_000);
-        if (slotMs !== undefined) noticeOverdue(ledger, job, slotMs, now);
+        const slotMs = rules.slots.after(servedMs, now - limitMs);
+        if (slotMs !== undefined && noticeOverdue(ledger, job, slotMs, now)) {
+          log.warn('schedule.overdue', { job: jobName, slot: isoInstant(slotMs) });
+        }
       });
     }
   }
@@ -198,4 +209,9 @@ class Daemon {
       this.#around.log.error('daemon.not_done', { what, code, hint });
     }
   }
+}
+
+/** 0: nobody is told. */
+function overdueMs({ settings }: JobConfig): number {
+  return settings.notify.overdue_after_hours * 3_600_000;
 }

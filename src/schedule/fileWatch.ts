@@ -22,11 +22,6 @@ export class FileWatch {
     this.#bell = new Bell(clock);
   }
 
-  /** Looks at once. */
-  look(): void {
-    this.#bell.ring();
-  }
-
   /** sha256 of all contents. */
   async contentHash(): Promise<string> {
     const hash = createHash('sha256');
@@ -41,18 +36,17 @@ export class FileWatch {
   async run(known: string, signal: AbortSignal, changed: (hash: string) => Promise<void>): Promise<void> {
     const watchers = this.#watchFolders();
     let hash = known;
-    let seen = await this.#dates();
+    let seen = '';
     try {
       while (!signal.aborted) {
-        await this.#bell.sleep(LOOK_EVERY_MS, signal);
         const dates = await this.#dates();
-        if (signal.aborted || dates === seen) continue;
-        await this.#clock.sleep(SETTLE_MS, signal).catch(() => undefined);
-        seen = await this.#dates();
-        const now = await this.contentHash();
-        if (now === hash || signal.aborted) continue;
-        hash = now;
-        await changed(hash);
+        if (dates === seen) await this.#bell.sleep(LOOK_EVERY_MS, signal);
+        else {
+          if (seen !== '') await this.#clock.sleep(SETTLE_MS, signal).catch(() => undefined);
+          seen = dates;
+          const now = await this.contentHash();
+          if (now !== hash && !signal.aborted) await changed((hash = now));
+        }
       }
     } finally {
       for (const watcher of watchers) watcher.close();

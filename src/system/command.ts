@@ -32,12 +32,13 @@ export async function runCommand(
       stdio: ['pipe', 'ignore', 'ignore'],
       shell: false,
       windowsHide: true,
-      timeout: options.timeoutMs,
-      killSignal: 'SIGKILL',
     });
     const kill = (): void => void child.kill('SIGKILL');
     options.signal.addEventListener('abort', kill, { once: true });
+    // spawn's own `timeout` keeps the process alive when there is no such program (seen in Node 20).
+    const timer = setTimeout(kill, options.timeoutMs);
     const end = (how: CommandEnd): void => {
+      clearTimeout(timer);
       options.signal.removeEventListener('abort', kill);
       resolve(how);
     };
