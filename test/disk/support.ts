@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { onTestFinished } from 'vitest';
-import { LEDGER_FILE } from '../../src/run/ledger.ts';
+import { LEDGER_FILE, openLedgerForReading } from '../../src/run/ledger.ts';
 import type { Site } from '../support/site.ts';
 
 /** Small file systems of their own can be mounted: as root, and where the container allows it. */
@@ -50,9 +50,13 @@ export async function statusOf(site: Site): Promise<{ readonly code: number | un
 }
 
 /** `status` of each run, newest first. */
-export async function historyOf(site: Site): Promise<readonly string[]> {
-  const { stdout } = await site.run(['runs', '--json']);
-  return (JSON.parse(stdout) as { readonly status?: string }[]).map(({ status }) => status ?? 'open');
+export function historyOf({ stateFolder }: Site): readonly string[] {
+  const ledger = openLedgerForReading(stateFolder)!;
+  try {
+    return ledger.runs().map(({ status }) => status ?? 'open');
+  } finally {
+    ledger.close();
+  }
 }
 
 /** Ledgers that were moved aside. */

@@ -151,6 +151,36 @@ describe('what a rule does', () => {
     expect(texts.at(-1)).not.toBe(texts[0]);
   });
 
+  it.each(['earlier', 'earlier-differing'] as const)(
+    'the search’s first entry once more on a later page (%s)',
+    async (duplicateEntry) => {
+      const first = await get(labs());
+      const [original] = resourceTexts(first.text);
+      const plain = resourceTexts((await get(nextOf(first.json) ?? '')).text);
+      fault({ duplicateEntry }, { endpoint: 'page' });
+      const untouched = await get(labs());
+      expect(resourceTexts(untouched.text)).toEqual(resourceTexts(first.text));
+      const later = resourceTexts((await get(nextOf(untouched.json) ?? '')).text);
+      expect(later.length).toBe(plain.length + 1);
+      const again = later.find((text) => !plain.includes(text))!;
+      expect((JSON.parse(again) as Parsed).id).toBe((JSON.parse(original!) as Parsed).id);
+      expect(again === original).toBe(duplicateEntry === 'earlier');
+    },
+  );
+
+  it('the right answer with further headers', async () => {
+    const right = await getRaw(conditions());
+    fault({ addHeaders: { RateLimit: '"default";r=0;t=20', 'Retry-After': '3' } });
+    const { status, headers, body, complete } = await getRaw(conditions());
+    expect({ status, complete, same: body.equals(right.body) }).toEqual({
+      status: 200,
+      complete: true,
+      same: true,
+    });
+    expect(headers).toMatchObject({ ratelimit: '"default";r=0;t=20', 'retry-after': '3' });
+    expect(headers['content-type']).toBe(right.headers['content-type']);
+  });
+
   it('an entry of another patient, of another type, or an outcome', async () => {
     const extra = async () => (await get(conditions())).json.entry.at(-1);
     fault({ foreignEntry: 'patient' });

@@ -92,6 +92,60 @@ describe('which requests a rule strikes', () => {
   });
 });
 
+describe('a rule of an hour', () => {
+  it('strikes from its first second to its last, by the server’s clock, since the script was set', async () => {
+    let nowMs = Date.now();
+    const timed = await startSandbox({ smtp: false, now: () => nowMs });
+    try {
+      const timedToken = await tokenFor(timed, key);
+      const statusAfter = async (seconds: number): Promise<number> => {
+        nowMs += seconds * 1000;
+        return (await getFhir(timed, timedToken, `Condition?patient=${timed.patientIdAt(PLAIN)}`)).status;
+      };
+      const set = (when: FaultWhen) => timed.setFaults([{ match: {}, when, then: { status: 503 } }]);
+      set({ fromSeconds: 10, forSeconds: 60 });
+      // At 0, 9.5, 10, 69.5 and 70 s.
+      expect(await statusAfter(0)).toBe(200);
+      expect(await statusAfter(9.5)).toBe(200);
+      expect(await statusAfter(0.5)).toBe(503);
+      expect(await statusAfter(59.5)).toBe(503);
+      expect(await statusAfter(0.5)).toBe(200);
+      set({ fromSeconds: 5 });
+      expect([await statusAfter(4), await statusAfter(1), await statusAfter(3600 * 0.5)]).toEqual([
+        200, 503, 503,
+      ]);
+      set({ forSeconds: 5 });
+      expect([await statusAfter(0), await statusAfter(5)]).toEqual([503, 200]);
+      // Counting goes on while it does not strike.
+      set({ fromSeconds: 5, nth: [2] });
+      expect([await statusAfter(0), await statusAfter(5), await statusAfter(1)]).toEqual([200, 503, 200]);
+    } finally {
+      await timed.close();
+    }
+  });
+});
+
+describe('faultsStruck', () => {
+  it('counts for each rule how often it decided, and begins again with a new script', async () => {
+    sandbox.setFaults([
+      { match: { endpoint: 'search' }, when: { first: 1 }, then: { status: 503 } },
+      { match: { type: 'Condition' }, when: { first: 3 }, then: { status: 500 } },
+      { match: { endpoint: 'read' }, then: { status: 418 } },
+      { match: { endpoint: 'smtp' }, then: { smtpNoStarttls: true } },
+    ]);
+    expect(sandbox.faultsStruck()).toEqual([0, 0, 0, 0]);
+    const statuses: number[] = [];
+    for (let n = 0; n < 4; n += 1) statuses.push((await get(conditions())).status);
+    // The second rule saw the first request too, which the first rule decided.
+    expect(statuses).toEqual([503, 500, 500, 200]);
+    expect(sandbox.faultsStruck()).toEqual([1, 2, 0, 0]);
+    await get(`Patient/${patient(0)}`);
+    expect(sandbox.faultsStruck()).toEqual([1, 2, 1, 0]);
+    sandbox.setFaults([{ match: {}, then: { status: 503 } }]);
+    expect(sandbox.faultsStruck()).toEqual([0]);
+  });
+});
+
 describe('a fault script', () => {
   it('is checked whole, with every problem named', async () => {
     const wrong = [
