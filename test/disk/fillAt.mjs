@@ -1,5 +1,6 @@
 // `node --import fillAt.mjs`: fills a disk for real, to its last byte, at the moment that FILL_AT names, once. Of the
 // program nothing is changed; it goes on and meets the full disk.
+import { Buffer } from 'node:buffer';
 import fs from 'node:fs';
 import { register, syncBuiltinESMExports } from 'node:module';
 import path from 'node:path';

@@ -180,7 +180,7 @@ describe('what it answers', () => {
   });
 
   it('describes itself without a token', async () => {
-    const metadata = (await (await fetch(`${epic.fhirBase}/metadata`)).json()) as Parsed;
+    const metadata = (await (await fetch(`${epic.fhirBase}/metadata`)).json());
     expect(metadata.fhirVersion).toBe('4.0.1');
     const of = (type: string) => metadata.rest[0].resource.find((r: Parsed) => r.type === type);
     const names = (type: string) => of(type).searchParam.map((p: Parsed) => p.name);
@@ -189,7 +189,7 @@ describe('what it answers', () => {
     expect(names('AdverseEvent')).not.toContain('patient');
     expect(of('Provenance').interaction).toEqual([{ code: 'read' }]);
     expect(of('Condition').searchRevInclude).toEqual(['Provenance:target']);
-    const smart = (await (await fetch(`${epic.fhirBase}/.well-known/smart-configuration`)).json()) as Parsed;
+    const smart = (await (await fetch(`${epic.fhirBase}/.well-known/smart-configuration`)).json());
     expect(smart.token_endpoint).toBe(epic.tokenEndpoint);
   });
 });
