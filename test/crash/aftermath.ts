@@ -63,6 +63,9 @@ async function expectNothingLeft(
   }
 }
 
+/** A mail server that keeps every copy, where Bridge would drop it: what crashes repeat is to be seen. */
+export const COUNTS_REPEATS = { dedupe: false } as const;
+
 /** How often each run's mail came since `from`, by the run's id; a repeated one is the same mail. */
 export function mailsByRun({ smtp }: Sandbox, from = 0): ReadonlyMap<string, number> {
   const copies = new Map<string, number>();

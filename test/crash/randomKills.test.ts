@@ -7,7 +7,7 @@ import { draw } from '../../src/sandbox/population/dice.ts';
 import { startSandbox, type OracleLine, type Sandbox } from '../../src/sandbox/startSandbox.ts';
 import { askedFor, heldBy, namesIn } from '../support/asked.ts';
 import { makeSite, oracleRows, TYPES_OF_EVERY_KIND, type Site } from '../support/site.ts';
-import { expectWholeRuns, linesOf, mailsByRun, settled } from './aftermath.ts';
+import { COUNTS_REPEATS, expectWholeRuns, linesOf, mailsByRun, settled } from './aftermath.ts';
 import { KILLS, SEED } from './options.ts';
 
 const PATIENTS = 24;
@@ -102,6 +102,7 @@ async function runLane(tally: Tally, seed: number): Promise<void> {
   const sandbox: Sandbox = await startSandbox({
     patients: PATIENTS,
     latencyMs: 60,
+    smtp: COUNTS_REPEATS,
     faults: [
       { match: { endpoint: 'search' }, when: { probability: 0.05 }, then: { status: 503 } },
       { match: { endpoint: 'page' }, when: { probability: 0.05 }, then: { reset: true } },

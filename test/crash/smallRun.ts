@@ -5,7 +5,7 @@ import {
   type Sandbox,
 } from '../../src/sandbox/startSandbox.ts';
 import { makeSite, oracleRows, type Site } from '../support/site.ts';
-import { linesOf } from './aftermath.ts';
+import { COUNTS_REPEATS, linesOf } from './aftermath.ts';
 
 /** Practitioner and Medication come by reference, Appointment is shared, Observation has several pages. */
 const TYPES = [
@@ -35,7 +35,7 @@ export interface SmallSite {
 }
 
 export async function makeSmallSite(): Promise<SmallSite> {
-  const sandbox = await startSandbox({ patients: 3 });
+  const sandbox = await startSandbox({ patients: 3, smtp: COUNTS_REPEATS });
   const site = await makeSite({
     sandbox,
     resources: TYPES,
