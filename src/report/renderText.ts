@@ -73,7 +73,8 @@ function facts(pairs: ReportView['facts']): string {
 
 /** Left out first where the table would be too wide: the manifest has them. */
 const SPARED_COLUMNS = ['files', 'bytes', 'empty', 'ok'] as const;
-const NAME_WIDTH = 12;
+/** Most names of types are no longer. */
+const NAME_WIDTH = 20;
 
 function typeTable(view: ReportView): string {
   const rows = [...view.rows, view.total];
@@ -82,15 +83,15 @@ function typeTable(view: ReportView): string {
     return { head, at, width };
   });
   const widthOf = (columns: typeof all): number => columns.reduce((sum, { width }) => sum + width + 1, 0);
+  const longest = Math.max(...rows.map((row) => row.resourceType.length));
   const spared: string[] = [];
   let columns = all;
   for (const head of SPARED_COLUMNS) {
-    if (widthOf(columns) + NAME_WIDTH <= WIDTH) break;
+    if (widthOf(columns) + Math.min(longest, NAME_WIDTH) <= WIDTH) break;
     spared.push(head);
     columns = columns.filter((column) => column.head !== head);
   }
   const numbers = widthOf(columns);
-  const longest = Math.max(...rows.map((row) => row.resourceType.length));
   const nameWidth = Math.max(6, Math.min(longest, WIDTH - numbers));
   const line = (name: string, cells: readonly string[]) => {
     const figures = columns.map(({ at, width }) => ' ' + cells[at]!.padStart(width)).join('');

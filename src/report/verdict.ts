@@ -97,13 +97,14 @@ export function verdictOf(summary: RunSummary): Verdict {
     }
     case 'abandoned':
       return {
-        subject: subject('ABANDONED', ` ${jobName}: interrupted and not resumed in time`),
+        subject: subject('ABANDONED', ` ${jobName}: interrupted and not resumed`),
         word: 'ABANDONED',
         tone: 'abandoned',
-        headline: 'Interrupted and not resumed in time',
+        headline: 'Interrupted and not resumed',
         command: { purpose: 'To start it now:', line: `fhir-rounds run ${jobName} --fresh` },
         verdict: [
           'The run was interrupted and was closed before it could be resumed. Nothing of it was published.',
+          ...(summary.failure === undefined ? [] : [sentence(capital(oneLine(summary.failure.message)))]),
           'Earlier exports are untouched; the next run starts afresh.',
         ],
       };

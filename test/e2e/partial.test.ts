@@ -88,7 +88,9 @@ describe('a run in which some searches fail for good', () => {
   it('does not move `current`, and says so in the mail', async () => {
     expect(await currentOf(site)).toBe(before.runId);
     const mails = site.sandbox.smtp!.mails.slice(mailsBefore);
-    expect(mails.map(({ subject }) => subject)).toEqual([expect.stringMatching(/^PARTIAL 2 of .*, default: /)]);
+    expect(mails.map(({ subject }) => subject)).toEqual([
+      expect.stringMatching(/^PARTIAL 2 of .*, default: /),
+    ]);
     expect(mails[0]!.subject).toContain(base.runId);
     const status = await site.run(['status']);
     expect(status.code).toBe(1);

@@ -51,9 +51,10 @@ describe('subject', () => {
     expect(render({ status: 'failed', failure, folder: undefined }).subject).toBe(
       'FAILED: token invalid client, default: none of 32 searches [20261122T020000Z-3f2a]',
     );
-    expect(render({ status: 'abandoned', folder: undefined }).subject).toMatch(
-      /^ABANDONED default: .* \[2026/,
-    );
+    const why = { ...failure, message: 'abandoned: the client id in the INI is another one now' };
+    const abandoned = render({ status: 'abandoned', failure: why, folder: undefined });
+    expect(abandoned.subject).toMatch(/^ABANDONED default: .* \[2026/);
+    expect(abandoned.text).toContain('Abandoned: the client id in the INI is another one now.');
   });
 
   it('names a type that was refused for every patient, when that alone makes the run partial', () => {
