@@ -78,9 +78,15 @@ export function certificateTerm(pem: string): { readonly fromMs: number; readonl
   return { fromMs: Date.parse(validFrom), untilMs: Date.parse(validTo) };
 }
 
-/** Whether a certificate (PEM) holds the public half of `privateKey`. Throws KEY_INVALID when it is none. */
-export function certificateFits(pem: string, privateKey: KeyObject): boolean {
-  return parseCertificate(pem).checkPrivateKey(privateKey);
+/**
+ * The certificate (PEM) of `privateKey` among those of a file: while keys are rotated it holds the next one beside the
+ * one in use, so that there is no moment at which key and file do not fit. Throws KEY_INVALID when the file has none.
+ */
+export function fittingCertificate(pem: string, privateKey: KeyObject): string | undefined {
+  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [pem];
+  return blocks
+    .map((block) => `${block}\n`)
+    .find((block) => parseCertificate(block).checkPrivateKey(privateKey));
 }
 
 function parseCertificate(pem: string): X509Certificate {

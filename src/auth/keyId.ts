@@ -1,5 +1,5 @@
 import { RoundsError } from '../errors.ts';
-import { certificateFits, certificateThumbprint } from './certificate.ts';
+import { certificateThumbprint, fittingCertificate } from './certificate.ts';
 import type { SigningKey } from './keys.ts';
 
 export interface KeyIdSources {
@@ -16,7 +16,9 @@ export interface KeyIdSources {
  * Throws CONFIG_INVALID when the certificate is another key's.
  */
 export function keyIdFor(key: SigningKey, { configured, certificatePem }: KeyIdSources): string {
-  if (certificatePem !== undefined && !certificateFits(certificatePem, key.privateKey)) {
+  const certificate =
+    certificatePem === undefined ? undefined : fittingCertificate(certificatePem, key.privateKey);
+  if (certificatePem !== undefined && certificate === undefined) {
     throw new RoundsError(
       'CONFIG_INVALID',
       '[paths] certificate was not made from the key at [paths] private_key',
@@ -26,6 +28,6 @@ export function keyIdFor(key: SigningKey, { configured, certificatePem }: KeyIdS
     );
   }
   if (configured !== undefined) return configured;
-  if (certificatePem !== undefined) return certificateThumbprint(certificatePem).sha1;
+  if (certificate !== undefined) return certificateThumbprint(certificate).sha1;
   return key.keyId ?? key.thumbprint;
 }

@@ -51,23 +51,49 @@ export const KEY_COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: 'keys rotate',
-    text: 'publish the next key in the JWKS; later --switch, and at last --finish',
+    text: 'a new key in steps: make and publish it; --switch once Epic takes it; --finish drops the old one',
     examples: [
       'keys rotate --jwks /var/www/fhir-rounds/jwks.json',
-      'keys rotate --jwks /var/www/fhir-rounds/jwks.json --switch',
+      'keys rotate --certificate',
+      'keys rotate --switch',
+      'keys rotate --finish',
     ],
     options: [
-      { flags: '--jwks <file>', text: 'the file behind the JWKS URL', required: true, kind: 'file' },
-      { flags: '--switch', text: 'use the next key, once a token was had with it', conflicts: ['finish'] },
-      { flags: '--finish', text: 'drop the key before' },
+      {
+        flags: '--jwks <file>',
+        text: 'the file behind the JWKS URL; remembered till the end',
+        kind: 'file',
+        conflicts: ['certificate'],
+      },
+      { flags: '--certificate', text: 'for sites that upload: make the next certificate' },
+      {
+        flags: '--switch',
+        text: 'use the next key, once a token was had with it',
+        conflicts: ['finish', 'back'],
+      },
+      { flags: '--finish', text: 'drop the old key, 30 hours after the switch', conflicts: ['back'] },
+      { flags: '--now', text: 'with --finish: do not wait' },
+      { flags: '--back', text: 'one step back: the old key in use again, or the rotation given up' },
+      { flags: '--cn <name>', text: 'subject common name of the certificate', default: 'fhir-rounds' },
+      { flags: '--days <n>', text: 'validity of the certificate', number: true, default: 730 },
       JOB_OPTION,
     ],
     run: async (given, context) =>
       (await import('../commands/keysCommands.ts')).rotateCommand(
         {
           jobName: given.text('job'),
-          jwksFile: given.textOf('jwks'),
-          step: given.flag('switch') ? 'switch' : given.flag('finish') ? 'finish' : 'publish',
+          jwksFile: given.text('jwks'),
+          way: given.flag('certificate') ? 'certificate' : 'jwks',
+          step: given.flag('switch')
+            ? 'switch'
+            : given.flag('finish')
+              ? 'finish'
+              : given.flag('back')
+                ? 'back'
+                : 'prepare',
+          now: given.flag('now'),
+          commonName: given.textOf('cn'),
+          days: given.numberOf('days'),
         },
         context,
       ),

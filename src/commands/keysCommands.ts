@@ -9,6 +9,7 @@ import { silentLog } from '../system/logger.ts';
 import { chooseJob, EXIT, loadCommandConfig, type CommandContext } from './context.ts';
 import { keysCertificate, keysGenerate, keysJwks, type KeyPlace, type KeysResult } from './keys.ts';
 import { keysRotate, type RotateStep } from './keysRotate.ts';
+import type { RotationWay } from './rotationState.ts';
 import { fetchToken } from './token.ts';
 
 /** How the `keys` and `token` commands are called: the INI says where keys lie, a job may have its own. */
@@ -85,7 +86,14 @@ export async function certificateCommand(
 }
 
 export async function rotateCommand(
-  command: KeysCommand & { readonly jwksFile: string; readonly step: RotateStep },
+  command: KeysCommand & {
+    readonly jwksFile: string | undefined;
+    readonly way: RotationWay;
+    readonly step: RotateStep;
+    readonly now: boolean;
+    readonly commonName: string;
+    readonly days: number;
+  },
   context: CommandContext,
 ): Promise<number> {
   const job = await jobOf(command, context);
@@ -95,8 +103,13 @@ export async function rotateCommand(
     await keysRotate({
       ...place,
       step: command.step,
+      way: command.way,
+      now: command.now,
       publicKeyFile: job.settings.paths.public_key ?? publicBeside(place.privateKeyFile),
-      jwksFile: path.resolve(command.jwksFile),
+      jwksFile: command.jwksFile && path.resolve(command.jwksFile),
+      certificateName: command.commonName,
+      certificateDays: command.days,
+      clock: systemClock,
       proveToken: async (key, keyId) => {
         const access = await checkAccess(job, context.signal);
         const tokens = await openTokenService(job, { ...access, key, keyId }, around);

@@ -1,200 +1,305 @@
-import type { KeyObject } from 'node:crypto';
-import { rename, rm } from 'node:fs/promises';
-import path from 'node:path';
-import { publicJwks, writeJwks, type PublishedKey } from '../auth/jwks.ts';
-import { generateKeyPair, publicPem, type KeyPairSpec } from '../auth/keyPair.ts';
-import { keyThumbprint, loadPrivateKey, type SigningKey } from '../auth/keys.ts';
+import { certificateThumbprint, makeCertificate, type CertificateThumbprint } from '../auth/certificate.ts';
+import { publicJwks, writeJwks } from '../auth/jwks.ts';
+import type { SigningKey } from '../auth/keys.ts';
 import { RoundsError } from '../errors.ts';
-import { asFileError, exists, linkOrCopy, syncFolder, writeAtomic } from '../system/files.ts';
-import { loadPlace, type KeyPlace, type KeysResult } from './keys.ts';
+import { duration } from '../report/format.ts';
+import type { Clock } from '../system/clock.ts';
+import { exists, writeAtomic } from '../system/files.ts';
+import { loadPlace, type KeysResult, type WrittenFile } from './keys.ts';
+import {
+  certificateOf,
+  dropSpare,
+  exchangeKeys,
+  makeNextKey,
+  spareKey,
+  type RotationPlace,
+} from './rotationFiles.ts';
+import { FINISHED, GIVEN_UP, PREPARED, PUT_BACK, SWITCHED } from './rotationTexts.ts';
+import {
+  endRotation,
+  readRotation,
+  writeRotation,
+  type RotationState,
+  type RotationWay,
+} from './rotationState.ts';
 
 /**
- * - `publish`: makes the next key (once) and publishes both.
+ * - `prepare`: makes the next key (once); publishes both in the JWKS, or makes the certificate to upload.
  * - `switch`: proves the next key with a real token, then puts it in the old one's place; both stay published.
- * - `finish`: publishes the key in use alone.
+ * - `finish`: publishes the key in use alone and deletes the old one; with a JWKS not before WAIT_MS, unless `now`.
+ * - `back`: one step back: from a switch to the old key, or from a preparation to nothing.
  */
-export type RotateStep = 'publish' | 'switch' | 'finish';
+export type RotateStep = 'prepare' | 'switch' | 'finish' | 'back';
 
-export interface RotateOptions extends KeyPlace {
+export interface RotateOptions extends RotationPlace {
   readonly step: RotateStep;
-  readonly publicKeyFile: string;
-  /** The file behind the JWKS URL that Epic knows. */
-  readonly jwksFile: string;
+  readonly way: RotationWay;
+  /** The file behind the JWKS URL that Epic knows; once told, a rotation knows it. */
+  readonly jwksFile: string | undefined;
+  readonly now: boolean;
+  readonly clock: Clock;
+  /** Of the next certificate. */
+  readonly certificateName: string;
+  readonly certificateDays: number;
   /** Resolves when the token endpoint issued a token for this key and `kid`; rejects otherwise. */
   readonly proveToken: (key: SigningKey, keyId: string) => Promise<void>;
 }
 
+/** Epic keeps a JWKS for up to 29 h (H): so long it may still verify with the old key alone. */
+const WAIT_MS = 30 * 3_600_000;
+
 /**
- * `keys rotate`, for sites that host a JWKS. The next key waits at `<private_key>.next`, the one before is kept at
- * `<private_key>.previous` until `finish`; at no moment is there no key at `private_key`, also after a crash, and
- * every step may be repeated. The JWKS needs up to 29 h to be seen by Epic (H), so the steps are a day or two apart.
+ * `keys rotate`. The next key waits at `<private_key>.next`, the one before is kept at `<private_key>.previous` until
+ * `finish`; at no moment is there no key at `private_key`, also after a crash, and every step may be repeated.
  *
- * Throws CONFIG_INVALID (a configured key_id or an uploaded certificate would not follow the new key), KEY_EXISTS (a
- * rotation was not finished), KEY_INVALID (no next key; `publish` comes first), whatever `proveToken` throws (nothing
- * is changed then), and what `loadPrivateKey` and `writeJwks` do.
+ * Throws KEY_ROTATION (a step out of its order or too early), CONFIG_INVALID (a configured key_id or certificate would
+ * not follow the new key), whatever `proveToken` throws (nothing is changed then), and what `loadPrivateKey` and
+ * `writeJwks` do.
  */
-export async function keysRotate(options: RotateOptions): Promise<KeysResult> {
-  await refusePinnedKeyId(options);
-  switch (options.step) {
-    case 'publish':
-      return publishNext(options);
-    case 'switch':
-      return switchToNext(options);
-    case 'finish':
-      return finish(options);
-  }
-}
-
-const nextOf = (file: string): string => `${file}.next`;
-const previousOf = (file: string): string => `${file}.previous`;
-
-async function refusePinnedKeyId({ keyId, certificateFile }: KeyPlace): Promise<void> {
-  const certified = certificateFile !== undefined && (await exists(certificateFile));
-  if (keyId === undefined && !certified) return;
-  const what = keyId === undefined ? '[paths] certificate' : '[jwt_settings] key_id';
-  throw new RoundsError('CONFIG_INVALID', `${what} names one key, so it cannot stay while keys are rotated`, {
-    hint: 'Leave key_id and certificate out: the kid is then the key’s own thumbprint, as `keys jwks` publishes it.',
-  });
-}
-
-async function publishNext(options: RotateOptions): Promise<KeysResult> {
-  const { privateKeyFile, algorithm } = options;
-  const next = nextOf(privateKeyFile);
-  const previous = previousOf(privateKeyFile);
-  if (await exists(previous)) {
-    throw new RoundsError('KEY_EXISTS', `${previous} exists: the last rotation is not finished`, {
-      hint: 'Finish it with `fhir-rounds keys rotate --finish`.',
-    });
-  }
-  const current = await loadPlace(options);
-  const made = !(await exists(next));
-  if (made) await generateBeside(current.key.privateKey, next);
-  const nextKey = await loadPrivateKey(next, { algorithm });
-  return result(options, [published(current.key), published(nextKey)], nextKey, {
-    files: made ? [{ path: next, what: 'private key' }] : [],
-    nextSteps: [
-      'Serve the JWKS at its URL. Runs go on with the old key.',
-      'After 29 hours: `fhir-rounds keys rotate --switch`.',
-    ],
-  });
-}
-
-async function switchToNext(options: RotateOptions): Promise<KeysResult> {
-  const { privateKeyFile, publicKeyFile, algorithm, proveToken } = options;
-  const next = nextOf(privateKeyFile);
-  const previous = previousOf(privateKeyFile);
-  if (await exists(next)) {
-    const current = await loadPlace(options);
-    const nextKey = await loadPrivateKey(next, { algorithm });
-    await proveToken(nextKey, nextKey.keyId ?? nextKey.thumbprint);
-    await replaceKey(privateKeyFile, current.key);
-  } else if (!(await exists(previous))) {
-    throw new RoundsError('KEY_INVALID', `${next}: there is no next key`, {
-      hint: 'Make and publish it first with `fhir-rounds keys rotate`.',
-    });
-  }
-  // Also what a switch that was cut short after the rename still has to do.
-  const used = await loadPrivateKey(privateKeyFile, { algorithm });
-  const kept = await loadPrivateKey(previous, { algorithm });
-  await writePublicKey(publicKeyFile, used);
-  return result(options, [published(used), published(kept)], used, {
-    files: [
-      { path: privateKeyFile, what: 'private key' },
-      { path: publicKeyFile, what: 'public key' },
-      { path: previous, what: 'previous private key' },
-    ],
-    nextSteps: [
-      'Serve the JWKS at its URL. A daemon that is running takes the new key when it starts again.',
-      'After 29 hours: `fhir-rounds keys rotate --finish`.',
-    ],
-  });
-}
-
-/** The next key takes the old one's name; the old one keeps a second name, so that nothing is lost on the way. */
-async function replaceKey(file: string, current: SigningKey): Promise<void> {
-  const previous = previousOf(file);
-  try {
-    if (await exists(previous)) {
-      const kept = await loadPrivateKey(previous, { algorithm: current.algorithm });
-      if (kept.thumbprint !== current.thumbprint) {
-        throw new RoundsError(
-          'KEY_EXISTS',
-          `${previous} holds another key: the last rotation is not finished`,
-        );
-      }
-    } else {
-      await linkOrCopy(file, previous);
-    }
-    await rename(nextOf(file), file);
-    await syncFolder(path.dirname(path.resolve(file)));
-  } catch (error) {
-    throw asFileError(error, file);
-  }
-}
-
-async function writePublicKey(file: string, key: SigningKey): Promise<void> {
-  try {
-    await writeAtomic(file, publicPem(key.privateKey), { folder: 0o755, file: 0o644 });
-  } catch (error) {
-    throw asFileError(error, file);
-  }
-}
-
-async function finish(options: RotateOptions): Promise<KeysResult> {
-  const { privateKeyFile } = options;
-  if (await exists(nextOf(privateKeyFile))) {
-    throw new RoundsError('KEY_EXISTS', `${nextOf(privateKeyFile)} waits to be switched to`, {
-      hint: 'Switch with `fhir-rounds keys rotate --switch`, or delete that file to give the rotation up.',
-    });
-  }
-  const current = await loadPlace(options);
-  const done = await result(options, [published(current.key)], current.key, {
-    files: [],
-    nextSteps: ['Serve the JWKS at its URL. The rotation is done; the previous private key was deleted.'],
-  });
-  // Last: while it is there, `finish` can be repeated and `publish` says what is missing.
-  await rm(previousOf(privateKeyFile), { force: true });
-  return done;
-}
-
-/** A next key of the same kind and size, complete or absent: its name appears by a rename. */
-async function generateBeside(current: KeyObject, next: string): Promise<void> {
-  const details = current.asymmetricKeyDetails;
-  const spec: KeyPairSpec =
-    current.asymmetricKeyType === 'rsa'
-      ? { kind: 'RSA', bits: details?.modulusLength ?? 0 }
-      : { kind: 'EC', curve: details?.namedCurve === 'secp384r1' ? 'P-384' : 'P-256' };
-  const draft = `${next}.draft`;
-  const draftPublic = `${draft}.pub`;
-  await rm(draft, { force: true });
-  await rm(draftPublic, { force: true });
-  await generateKeyPair(spec, draft, draftPublic);
-  await rename(draft, next);
-  await rm(draftPublic);
-  await syncFolder(path.dirname(path.resolve(next)));
-}
-
-const published = (key: SigningKey): PublishedKey => ({
-  key: key.privateKey,
-  algorithm: key.algorithm,
-  keyId: key.keyId ?? keyThumbprint(key.privateKey),
-});
-
-async function result(
-  { jwksFile }: RotateOptions,
-  keys: readonly PublishedKey[],
-  used: SigningKey,
-  said: Pick<KeysResult, 'files' | 'nextSteps'>,
-): Promise<KeysResult> {
-  const jwks = await publicJwks(keys);
-  await writeJwks(jwksFile, jwks);
-  return {
-    files: [...said.files, { path: jwksFile, what: 'JWKS' }],
-    keyId: used.keyId ?? used.thumbprint,
-    thumbprint: used.thumbprint,
-    certificate: undefined,
-    jwks,
-    nextSteps: said.nextSteps,
-    warnings: used.warnings,
+export async function keysRotate(given: RotateOptions): Promise<KeysResult> {
+  const state = await readRotation(given.privateKeyFile);
+  const options: RotateOptions = {
+    ...given,
+    way: state?.way ?? given.way,
+    jwksFile: given.jwksFile ?? state?.jwksFile,
+    // The certificate belongs to the other way: there, none may stand in this one's path.
+    certificateFile: (state?.way ?? given.way) === 'certificate' ? given.certificateFile : undefined,
   };
+  await refuseWrongWay(options, given.certificateFile);
+  const hasOld = await exists(`${given.privateKeyFile}.previous`);
+  // A finish that was cut short may leave a state behind, and no old key.
+  const isSwitched = state?.phase === 'switched' && hasOld;
+  switch (options.step) {
+    case 'prepare':
+      return isSwitched ? told(options, state) : prepare(options, state);
+    case 'switch':
+      return switchToNext(options, state);
+    case 'finish':
+      return finish(options, state);
+    case 'back':
+      return back(options, state);
+  }
+}
+
+async function refuseWrongWay(options: RotateOptions, certificateFile: string | undefined): Promise<void> {
+  const { way, keyId, jwksFile } = options;
+  const hint =
+    'Leave key_id and certificate out: the kid is then the key’s own thumbprint, as `keys jwks` publishes it. Where Epic has an uploaded certificate, call `fhir-rounds keys rotate --certificate`.';
+  if (keyId !== undefined) {
+    throw new RoundsError(
+      'CONFIG_INVALID',
+      '[jwt_settings] key_id names one key, so it cannot stay while keys are rotated',
+      { hint },
+    );
+  }
+  if (way === 'certificate') {
+    if (certificateFile === undefined) {
+      throw new RoundsError('CONFIG_INVALID', '[paths] certificate does not say where the certificate lies');
+    }
+    return;
+  }
+  if (certificateFile !== undefined && (await exists(certificateFile))) {
+    throw new RoundsError(
+      'CONFIG_INVALID',
+      '[paths] certificate names one key, so it cannot stay while keys are rotated',
+      { hint },
+    );
+  }
+  if (jwksFile === undefined) {
+    throw new RoundsError(
+      'USAGE',
+      'name the file behind the JWKS URL with --jwks FILE, or give --certificate',
+    );
+  }
+}
+
+async function prepare(options: RotateOptions, state: RotationState | undefined): Promise<KeysResult> {
+  const { privateKeyFile, clock } = options;
+  if (await exists(`${privateKeyFile}.previous`)) {
+    // A switch was cut short before it could say so.
+    return switchToNext(options, undefined);
+  }
+  const current = await loadPlace(options);
+  const made = await makeNextKey(options, current.key.privateKey);
+  const next = (await spareKey(options, '.next'))!;
+  const certificate = await nextCertificate(options, next);
+  const files: WrittenFile[] = made ? [{ path: `${privateKeyFile}.next`, what: 'private key' }] : [];
+  if (certificate) files.push({ path: `${options.certificateFile!}.next`, what: 'certificate' });
+  const result = await published(options, [current.key, next], next, files, certificate);
+  const sinceMs = state?.phase === 'prepared' ? state.sinceMs : clock.now();
+  await writeRotation(privateKeyFile, stateOf(options, 'prepared', sinceMs));
+  return result(PREPARED[options.way]);
+}
+
+/** The next key's certificate, made once; undefined with a JWKS. */
+async function nextCertificate(options: RotateOptions, next: SigningKey): Promise<string | undefined> {
+  const { way, certificateFile, clock, certificateName, certificateDays } = options;
+  if (way === 'jwks') return undefined;
+  const file = `${certificateFile!}.next`;
+  const there = await certificateOf(file, next.privateKey);
+  if (there !== undefined) return there;
+  const pem = await makeCertificate({
+    key: next.privateKey,
+    subjectCommonName: certificateName,
+    days: certificateDays,
+    clock,
+  });
+  await writeAtomic(file, pem, { folder: 0o755, file: 0o644 });
+  return pem;
+}
+
+async function switchToNext(options: RotateOptions, state: RotationState | undefined): Promise<KeysResult> {
+  const { privateKeyFile, certificateFile, clock, proveToken } = options;
+  const next = await spareKey(options, '.next');
+  if (next === undefined && !(await exists(`${privateKeyFile}.previous`))) {
+    throw new RoundsError('KEY_ROTATION', 'there is no next key to switch to', {
+      hint: 'Make and publish it first with `fhir-rounds keys rotate --jwks FILE`, or with --certificate.',
+    });
+  }
+  if (next) {
+    const certificate = await certificateOf(certificateFile && `${certificateFile}.next`, next.privateKey);
+    const keyId =
+      certificate === undefined ? (next.keyId ?? next.thumbprint) : certificateThumbprint(certificate).sha1;
+    await proveToken(next, keyId);
+  }
+  const used = await exchangeKeys(options, '.next', '.previous');
+  const kept = (await spareKey(options, '.previous'))!;
+  const files: WrittenFile[] = [
+    { path: privateKeyFile, what: 'private key' },
+    { path: options.publicKeyFile, what: 'public key' },
+    { path: `${privateKeyFile}.previous`, what: 'previous private key' },
+  ];
+  const result = await published(
+    options,
+    [used, kept],
+    used,
+    files,
+    await certificateOf(certificateFile, used.privateKey),
+  );
+  const isDone = state?.phase === 'switched' && next === undefined;
+  if (!isDone) await writeRotation(privateKeyFile, stateOf(options, 'switched', clock.now()));
+  return result(SWITCHED[options.way]);
+}
+
+async function finish(options: RotateOptions, state: RotationState | undefined): Promise<KeysResult> {
+  const { privateKeyFile, clock, now, way } = options;
+  if (await exists(`${privateKeyFile}.next`)) {
+    throw new RoundsError('KEY_ROTATION', 'the next key is not in use yet', {
+      hint: 'Switch with `fhir-rounds keys rotate --switch`, or give it up with --back.',
+    });
+  }
+  const hasOld = await exists(`${privateKeyFile}.previous`);
+  if (hasOld && way === 'jwks' && !now) {
+    const waited = state?.phase === 'switched' ? clock.now() - state.sinceMs : 0;
+    if (waited < WAIT_MS) {
+      throw new RoundsError(
+        'KEY_ROTATION',
+        `the old key was left ${duration(Math.max(0, waited))} ago, and Epic may keep the JWKS for 29 hours`,
+        {
+          hint: `Finish in ${duration(WAIT_MS - Math.max(0, waited))}, or with --now when you know better.`,
+        },
+      );
+    }
+  }
+  const { key, certificate: _certificate } = await loadPlace(options);
+  const result = await published(
+    options,
+    [key],
+    key,
+    [],
+    await certificateOf(options.certificateFile, key.privateKey),
+  );
+  // While it is there, `finish` can be repeated and `prepare` says what is missing.
+  await dropSpare(options, '.previous');
+  await endRotation(privateKeyFile);
+  return result(FINISHED[way]);
+}
+
+async function back(options: RotateOptions, state: RotationState | undefined): Promise<KeysResult> {
+  const { privateKeyFile, clock, certificateFile } = options;
+  const isSwitched = (await exists(`${privateKeyFile}.previous`)) || state?.phase === 'switched';
+  if (isSwitched) {
+    const used = await exchangeKeys(options, '.previous', '.next');
+    const next = (await spareKey(options, '.next'))!;
+    const result = await published(
+      options,
+      [used, next],
+      used,
+      [{ path: privateKeyFile, what: 'private key' }],
+      await certificateOf(certificateFile, used.privateKey),
+    );
+    await writeRotation(privateKeyFile, stateOf(options, 'prepared', clock.now()));
+    return result(PUT_BACK);
+  }
+  if (state === undefined && !(await exists(`${privateKeyFile}.next`))) {
+    throw new RoundsError('KEY_ROTATION', 'no rotation is under way');
+  }
+  const { key } = await loadPlace(options);
+  const result = await published(
+    options,
+    [key],
+    key,
+    [],
+    await certificateOf(certificateFile, key.privateKey),
+  );
+  await dropSpare(options, '.next');
+  await endRotation(privateKeyFile);
+  return result(GIVEN_UP);
+}
+
+/** What stands, when a step has nothing to do. */
+async function told(options: RotateOptions, state: RotationState): Promise<KeysResult> {
+  const { key } = await loadPlace(options);
+  const result = await published(
+    options,
+    [key, (await spareKey(options, '.previous')) ?? key],
+    key,
+    [],
+    await certificateOf(options.certificateFile, key.privateKey),
+  );
+  return result([
+    `The switch was made ${duration(Math.max(0, options.clock.now() - state.sinceMs))} ago.`,
+    ...SWITCHED[options.way].slice(1),
+  ]);
+}
+
+function stateOf(
+  { way, jwksFile }: RotateOptions,
+  phase: RotationState['phase'],
+  sinceMs: number,
+): RotationState {
+  return { formatVersion: 1, way, phase, sinceMs, jwksFile };
+}
+
+/** Writes the JWKS where there is one, and makes the result that the caller completes. */
+async function published(
+  { way, jwksFile }: RotateOptions,
+  keys: readonly SigningKey[],
+  used: SigningKey,
+  files: readonly WrittenFile[],
+  certificatePem: string | undefined,
+): Promise<(nextSteps: readonly string[]) => KeysResult> {
+  const different = keys.filter((key, n) => keys.findIndex((one) => one.thumbprint === key.thumbprint) === n);
+  const certificate: CertificateThumbprint | undefined =
+    certificatePem === undefined ? undefined : certificateThumbprint(certificatePem);
+  const jwks =
+    way === 'certificate'
+      ? undefined
+      : await publicJwks(
+          different.map((key) => ({
+            key: key.privateKey,
+            algorithm: key.algorithm,
+            keyId: key.keyId ?? key.thumbprint,
+          })),
+        );
+  if (jwks) await writeJwks(jwksFile!, jwks);
+  return (nextSteps) => ({
+    files: jwks ? [...files, { path: jwksFile!, what: 'JWKS' }] : files,
+    keyId: certificate?.sha1 ?? used.keyId ?? used.thumbprint,
+    thumbprint: used.thumbprint,
+    certificate,
+    jwks,
+    nextSteps,
+    warnings: used.warnings,
+  });
 }

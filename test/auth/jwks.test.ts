@@ -2,7 +2,7 @@ import { X509Certificate, createHash, createPublicKey, generateKeyPairSync } fro
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { certificateFits, certificateThumbprint, makeCertificate } from '../../src/auth/certificate.ts';
+import { certificateThumbprint, fittingCertificate, makeCertificate } from '../../src/auth/certificate.ts';
 import { publicJwks, writeJwks } from '../../src/auth/jwks.ts';
 import { keyIdFor } from '../../src/auth/keyId.ts';
 import { keyThumbprint, type SigningKey } from '../../src/auth/keys.ts';
@@ -66,7 +66,7 @@ describe('makeCertificate', () => {
     expect(certificate.issuer).toBe(certificate.subject);
     expect(certificate.ca).toBe(false);
     expect(Date.parse(certificate.validTo)).toBe(START_MS + 400 * 86_400_000);
-    expect(certificateFits(pem, privateKey)).toBe(true);
+    expect(fittingCertificate(pem, privateKey)).toBe(pem);
   });
 
   it('signs with SHA-256 (RSA) and SHA-384 (EC), never SHA-1', async () => {
