@@ -4,7 +4,9 @@ import { howFar } from '../run/howFar.ts';
 import { openLedgerForReading, type Ledger } from '../run/ledger.ts';
 import type { LockHolder } from '../run/ledgerRows.ts';
 import { isLockHeld } from '../run/lock.ts';
-import { firstSlotAfter, nextRunAt } from '../schedule/cronSchedule.ts';
+import { servedThrough } from '../schedule/catchUp.ts';
+import { createHours } from '../schedule/hours.ts';
+import { createSlots } from '../schedule/slots.ts';
 import { isoInstant, type Clock } from '../system/clock.ts';
 import { freeBytes } from '../system/files.ts';
 import { loadCommandConfig, type CommandContext } from './context.ts';
@@ -21,7 +23,7 @@ interface JobStatus extends JobHealth {
   readonly nextRun: string | undefined;
   readonly holder: LockHolder | undefined;
   readonly progress: { readonly done: number; readonly planned: number } | undefined;
-  /** What befell the ledger or the disk since the last complete run, and room that runs out. */
+  /** What the daemon told a person of, what befell the ledger or the disk since the last complete run, room that runs out. */
   readonly warnings: readonly string[];
 }
 
@@ -99,10 +101,12 @@ async function jobStatus(job: JobConfig, ledger: Ledger | undefined, clock: Cloc
     isRunning,
     holder,
     progress: counts,
-    missedSlotMs: last && missedSlot(schedule, last.startedAtMs, clock.now()),
+    missedSlotMs:
+      last && missedSlot(job, ledger?.schedules.served(jobName)?.slotMs, last.startedAtMs, clock.now()),
     waitsForServer: !isRunning && isLockHeld(paths.state_folder, `server ${originOf(epic.epic_endpoint)}`),
   };
-  const next = schedule.cron === undefined ? undefined : nextRunAt(schedule.cron, schedule.timezone);
+  const { cron, timezone } = schedule;
+  const next = cron === undefined ? undefined : createSlots(cron, timezone).after(clock.now());
   return {
     job: jobName,
     ...healthOf(facts),
@@ -114,20 +118,24 @@ async function jobStatus(job: JobConfig, ledger: Ledger | undefined, clock: Cloc
       planned: counts.planned,
     },
     warnings: [
+      ...(ledger?.notices.open(jobName) ?? []).map(({ text }) => text),
       ...(ledger?.incidents.open(jobName) ?? []).map(({ text }) => text),
       ...(await roomWarnings(job, ledger)),
     ],
   };
 }
 
-/** The first slot after the last run's start that passed unserved. */
+/** The first slot that passed unserved, in hours in which it could have been served. */
 function missedSlot(
-  { cron, timezone }: JobConfig['settings']['schedule'],
+  { settings }: JobConfig,
+  notedMs: number | undefined,
   lastStartMs: number,
   nowMs: number,
 ): number | undefined {
-  if (cron === undefined) return undefined;
-  return firstSlotAfter(cron, timezone, lastStartMs, nowMs - SLOT_GRACE_MS);
+  const { cron, timezone, allowed_hours: hours } = settings.schedule;
+  if (cron === undefined || !createHours(hours, timezone).isOpen(nowMs)) return undefined;
+  const servedMs = servedThrough(notedMs ?? lastStartMs, lastStartMs, nowMs);
+  return createSlots(cron, timezone).after(servedMs, nowMs - SLOT_GRACE_MS);
 }
 
 function originOf(url: string): string {

@@ -40,38 +40,6 @@ export function parseCron(expression: string): Cron {
   };
 }
 
-/** The next time (ms since 1970, UTC) that `expression` names in `timezone`, by node-cron's own reckoning. */
-export function nextRunAt(expression: string, timezone: string): number | undefined {
-  const task = createTask(expression, () => undefined, { timezone });
-  try {
-    return task.getNextRuns(1)[0]?.getTime();
-  } finally {
-    void task.destroy();
-  }
-}
-
-const MINUTE_MS = 60_000;
-
-/** The first slot after `afterMs` and not after `untilMs`, to the minute; undefined when there is none. */
-export function firstSlotAfter(
-  expression: string,
-  timezone: string,
-  afterMs: number,
-  untilMs: number,
-): number | undefined {
-  const fields = expression.trim().split(/\s+/);
-  // Seconds do not matter to who asks whether a run is overdue.
-  const task = createTask(fields.slice(-5).join(' '), () => undefined, { timezone });
-  try {
-    for (let at = (Math.floor(afterMs / MINUTE_MS) + 1) * MINUTE_MS; at <= untilMs; at += MINUTE_MS) {
-      if (task.match(new Date(at))) return at;
-    }
-    return undefined;
-  } finally {
-    void task.destroy();
-  }
-}
-
 /** Rings at each slot that node-cron knows, until closed. */
 export function startTicks(expression: string, timezone: string, ring: () => void): { close(): void } {
   // What it finds it has missed is found by who is rung for, from the ledger.

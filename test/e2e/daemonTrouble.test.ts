@@ -119,6 +119,9 @@ describe('a run that cannot begin', () => {
     await until('it is mailed', () => subjects(site).length === 1);
     expect(subjects(site)[0]).toMatch(/^REFUSED default: \w+/);
     expect(await noticesOf(site)).toEqual(['refused']);
+    const status = await site.run(['status']);
+    expect(status.code).toBeGreaterThan(0);
+    expect(status.stdout).toContain('The daemon could not begin a run');
     await rename(`${site.rosterFile}.away`, site.rosterFile);
     daemon.child.kill('SIGHUP');
     await until('it is published', async () => (await runsOf(site)).length === 1);
@@ -216,6 +219,9 @@ describe('the INI', () => {
     );
     expect(decodedPart(site.sandbox.smtp!.mails[0]!.raw, 'text/plain')).toContain('[schedule] cron');
     expect(await noticesOf(site)).toEqual(['config-invalid']);
+    const status = await site.run(['status']);
+    expect(status.code).toBe(2);
+    expect(status.stderr).toContain('[schedule] cron');
     await rm(site.configFile);
     await until('a missing one is not taken', () => refused() >= 4);
     await site.configure({});

@@ -142,7 +142,7 @@ export const PAGING_ROWS: readonly FaultRow[] = [
   {
     title: 'the server is away for three hours, and `max_outage_minutes` is 60',
     result:
-      'After the hour what is left fails as SERVER_AWAY; what came is published, partial, exit 3, and the daemon asks again by itself.',
+      'After the hour what is left of a run by hand fails as SERVER_AWAY; what came is published, partial, exit 3. The daemon pauses its run, and goes on by itself.',
     sandbox: { patients: 12 },
     faults: [{ match: {}, when: { fromSeconds: 2, forSeconds: 10_800 }, then: { reset: true } }],
     settings: { 'api_settings.requests_per_second': 4 },
