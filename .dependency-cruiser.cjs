@@ -68,7 +68,15 @@ const LAYERS = [
 
 /** Short names for what several parts import. */
 const GROUPS = {
-  FACTS: ['run/events.ts', 'run/audit.ts', 'run/ledger*', 'run/tally.ts', 'run/plan.ts', 'run/snapshot.ts'],
+  FACTS: [
+    'run/events.ts',
+    'run/audit.ts',
+    'run/auditFile.ts',
+    'run/ledger*',
+    'run/tally.ts',
+    'run/plan.ts',
+    'run/snapshot.ts',
+  ],
   COMMANDS: [
     ...[
       'system/',

@@ -162,7 +162,7 @@ describe('what a rule does', () => {
       const later = resourceTexts((await get(nextOf(untouched.json) ?? '')).text);
       expect(later.length).toBe(plain.length + 1);
       const again = later.find((text) => !plain.includes(text))!;
-      expect((JSON.parse(again)).id).toBe((JSON.parse(original!)).id);
+      expect(JSON.parse(again).id).toBe(JSON.parse(original!).id);
       expect(again === original).toBe(duplicateEntry === 'earlier');
     },
   );
@@ -223,7 +223,7 @@ describe('what a rule does', () => {
   });
 
   it('tokens of a short life or without a scope, and a token endpoint that fails', async () => {
-    const ask = async () => (await (await postToken(sandbox, assertionFor(sandbox, key))).json());
+    const ask = async () => await (await postToken(sandbox, assertionFor(sandbox, key))).json();
     fault({ tokenLifeSeconds: 0 }, { endpoint: 'token' });
     const short = await ask();
     expect(short.expires_in).toBe(0);
