@@ -9,7 +9,7 @@ import { afterRequests, oracleRows, siteForTest, type Site } from '../support/si
 import { statusOf } from './support.ts';
 
 const TYPES = ['Patient'];
-/** `npm run pairs` raises it. */
+/** `npm run long` raises it. */
 const PAIRS = Number(process.env['FHIR_ROUNDS_TEST_PAIRS'] ?? 8);
 /** For a machine that is busy; a pair takes a second or two otherwise. */
 const PAIR_LIMIT_MS = 20_000;
