@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { expect } from 'vitest';
 import { verifyFolder } from '../../src/publish/verify.ts';
+import { verifyAudit } from '../../src/run/auditVerify.ts';
 import { openLedgerForReading } from '../../src/run/ledger.ts';
 import type { OracleLine, Sandbox } from '../../src/sandbox/startSandbox.ts';
 import { until } from '../support/cli.ts';
@@ -11,7 +12,7 @@ import { namesIn } from '../support/asked.ts';
 /**
  * What must be true once a run came to its end, however often it was killed on the way: so many published folders,
  * each equal to its manifest and, but for the `partial` first, to the oracle; `current` at the newest, nothing left
- * over, the ledger closed.
+ * over, the ledger closed, no line of the audit file cut.
  */
 export async function expectWholeRuns(
   site: Site,
@@ -58,6 +59,8 @@ async function expectNothingLeft(
     expect(ledger.lastPublished('default')).toMatchObject({ runId: runIds.at(-1), status: 'complete' });
     expect(ledger.outbox.waitingRunIds()).toEqual([]);
     expect(ledger.incidents.open('default')).toEqual([]);
+    const known = { ledger: ledger.audit.head(), witnesses: [], manifests: new Map<string, string>() };
+    expect(verifyAudit(path.join(site.stateFolder, 'audit.ndjson'), known).damage).toEqual([]);
   } finally {
     ledger.close();
   }

@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
 import { crashEverywhere, killEverywhere } from './everyOperation.ts';
-import { isThorough } from './options.ts';
+import { isThorough, TIMEOUT_MS } from './options.ts';
 
-it('a run that is crashed at any of its durable operations ends exact', { timeout: 900_000 }, async () => {
+it('a run that is crashed at any of its durable operations ends exact', { timeout: TIMEOUT_MS }, async () => {
   const kinds = await crashEverywhere({ name: 'a run' });
   // The run is one that has all of them.
   for (const part of ['create', 'write', 'sync', 'rename', 'symlink', 'mkdir', 'remove', 'sql COMMIT']) {
@@ -15,7 +15,7 @@ it('a run that is crashed at any of its durable operations ends exact', { timeou
 // In CI the kills at random moments are the real ones.
 it.runIf(isThorough)(
   'so does one that is really killed, before or after any of them',
-  { timeout: 3_600_000 },
+  { timeout: TIMEOUT_MS },
   async () => {
     expect(await killEverywhere()).toBeGreaterThan(180);
   },

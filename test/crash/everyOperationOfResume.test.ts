@@ -2,10 +2,11 @@ import { expect, it } from 'vitest';
 import { heldBy } from '../support/asked.ts';
 import { restore } from './crashing.ts';
 import { crashEverywhere, photograph } from './everyOperation.ts';
+import { TIMEOUT_MS } from './options.ts';
 
 it(
   'a resumed run that is crashed at any of its durable operations ends exact',
-  { timeout: 900_000 },
+  { timeout: TIMEOUT_MS },
   async () => {
     const kinds = await crashEverywhere({
       name: 'a resumed run',

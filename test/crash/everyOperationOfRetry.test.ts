@@ -1,11 +1,12 @@
 import { expect, it } from 'vitest';
 import { runHere } from '../support/runHere.ts';
 import { crashEverywhere } from './everyOperation.ts';
+import { TIMEOUT_MS } from './options.ts';
 import { FAILS } from './smallRun.ts';
 
 it(
   'a --retry-failed that is crashed at any of its durable operations ends exact',
-  { timeout: 900_000 },
+  { timeout: TIMEOUT_MS },
   async () => {
     const kinds = await crashEverywhere({
       name: 'a retry',

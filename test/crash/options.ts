@@ -9,3 +9,5 @@ export const isThorough = process.env.CRASH_OPTIONS !== undefined;
 /** Random kills, all in all; `npm run crash -- --kills 1000` is the long form. */
 export const KILLS = given.kills ?? 100;
 export const SEED = given.seed ?? 1;
+/** Of a test that crashes every operation: minutes, so that only one which hangs fails. */
+export const TIMEOUT_MS = isThorough ? 3 * 3_600_000 : 900_000;
