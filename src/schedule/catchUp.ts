@@ -95,7 +95,7 @@ function missedOf(dueMs: number | undefined, moment: Moment, slots: Slots): Miss
 }
 
 /** When what failed is asked again: after a while that doubles with each run, and never after the next slot. */
-export function retryAt(
+function retryAt(
   unfinished: Unfinished | undefined,
   { slots, retryAfterMs }: Pick<ScheduleRules, 'slots' | 'retryAfterMs'>,
 ): number | undefined {

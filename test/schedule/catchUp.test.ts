@@ -3,8 +3,10 @@ import {
   holdAfter,
   nextStep,
   servedThrough,
+  type Missed,
   type Moment,
   type ScheduleRules,
+  type Step,
 } from '../../src/schedule/catchUp.ts';
 import { createHours } from '../../src/schedule/hours.ts';
 import { createSlots } from '../../src/schedule/slots.ts';
@@ -45,27 +47,27 @@ function decide(given: Given) {
   );
 }
 
-const run = (slot: string | undefined, missed?: { count: number; firstMs: number }) => ({
+const run = (slot: string | undefined, missed?: Missed): Step => ({
   do: 'run',
   slotMs: slot === undefined ? undefined : at(slot),
   missed,
 });
-const wait = (until: string) => ({ do: 'wait', untilMs: at(until) });
+const wait = (until: string): Step => ({ do: 'wait', untilMs: at(until) });
 
 describe('a slot', () => {
-  it.each<readonly [string, Given, ReturnType<typeof decide>]>([
+  it.each<readonly [string, Given, Step]>([
     ['that was served waits for the next', { now: '20T03:00' }, wait('21T02:00')],
-    ['that is due is run', { now: '21T02:00' }, run('21T02:00') as never],
-    ['that is due a moment late is on time', { now: '21T02:04' }, run('21T02:00') as never],
+    ['that is due is run', { now: '21T02:00' }, run('21T02:00')],
+    ['that is due a moment late is on time', { now: '21T02:04' }, run('21T02:00')],
     [
       'that was missed is caught up once, and said',
       { now: '21T09:00' },
-      run('21T02:00', { count: 1, firstMs: at('21T02:00') }) as never,
+      run('21T02:00', { count: 1, firstMs: at('21T02:00') }),
     ],
     [
       'of several that were missed the newest is run, and all are said',
       { now: '24T09:00' },
-      run('24T02:00', { count: 4, firstMs: at('21T02:00') }) as never,
+      run('24T02:00', { count: 4, firstMs: at('21T02:00') }),
     ],
     [
       'that was missed is passed over when the INI says so',
@@ -75,12 +77,12 @@ describe('a slot', () => {
     [
       'that is due is run also when what was missed is passed over',
       { now: '24T02:00:01', catchUp: 'skip' },
-      run('24T02:00', { count: 3, firstMs: at('21T02:00') }) as never,
+      run('24T02:00', { count: 3, firstMs: at('21T02:00') }),
     ],
     [
       'that had to wait was not missed',
       { now: '21T09:00', catchUp: 'skip', noticedMs: at('21T02:00') },
-      run('21T02:00') as never,
+      run('21T02:00'),
     ],
     ['outside of the hours waits for them', { now: '21T09:00', hours: '19:00-07:00' }, wait('21T19:00')],
     [
@@ -91,7 +93,7 @@ describe('a slot', () => {
     [
       'is run in the hours over midnight',
       { now: '21T23:30', hours: '19:00-07:00', noticedMs: at('21T02:00') },
-      run('21T02:00') as never,
+      run('21T02:00'),
     ],
     ['waits while the server is away', { now: '21T02:30', holdUntilMs: at('21T02:45') }, wait('21T02:45')],
   ])('%s', (_, given, step) => {
@@ -125,7 +127,7 @@ describe('failed searches', () => {
     isPublished: true,
   });
 
-  it.each<readonly [string, Given, ReturnType<typeof decide>]>([
+  it.each<readonly [string, Given, Step]>([
     ['wait their time', { now: '20T03:30', unfinished: unfinished(1) }, wait('20T04:00')],
     ['are asked again', { now: '20T04:00', unfinished: unfinished(1) }, { do: 'retry-failed' }],
     ['wait longer each time', { now: '20T04:00', unfinished: unfinished(3) }, wait('20T07:00')],
@@ -145,7 +147,7 @@ describe('failed searches', () => {
       { now: '20T07:30', unfinished: unfinished(1, '20T06:30'), hours: '19:00-07:00' },
       wait('20T19:00'),
     ],
-    ['give way to a slot', { now: '21T02:00', unfinished: unfinished(1) }, run('21T02:00') as never],
+    ['give way to a slot', { now: '21T02:00', unfinished: unfinished(1) }, run('21T02:00')],
   ])('%s', (_, given, step) => {
     expect(decide(given)).toEqual(step);
   });
