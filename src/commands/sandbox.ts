@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { RoundsError } from '../errors.ts';
 import { readFaults } from '../sandbox/faults.ts';
-import { startSandbox, type Sandbox } from '../sandbox/startSandbox.ts';
+import { EPIC_SANDBOX_GROUP, startSandbox, type Sandbox } from '../sandbox/startSandbox.ts';
 import { EXIT, type CommandContext } from './context.ts';
 
 export interface SandboxCommand {
@@ -13,6 +13,10 @@ export interface SandboxCommand {
   readonly special: boolean;
   readonly faultsFile: string | undefined;
   readonly latencyMs: number;
+  /** How long a bulk export takes. */
+  readonly exportSeconds: number;
+  /** Epic's wait between two exports of a group; undefined: the dialect's own. */
+  readonly groupWaitSeconds: number | undefined;
   readonly tokenLifeSeconds: number;
   readonly smtpPort: number;
   readonly mailFolder: string | undefined;
@@ -35,6 +39,10 @@ export async function sandboxCommand(command: SandboxCommand, context: CommandCo
     special: command.special,
     latencyMs: command.latencyMs,
     tokenLifeSeconds: command.tokenLifeSeconds,
+    bulk: {
+      seconds: command.exportSeconds,
+      ...(command.groupWaitSeconds === undefined ? {} : { groupWaitSeconds: command.groupWaitSeconds }),
+    },
     ...(command.patients === undefined ? {} : { patients: command.patients }),
     ...(command.dataDir === undefined ? {} : { dataDir: path.resolve(command.dataDir) }),
     ...(command.faultsFile === undefined ? {} : { faults: await readFaults(command.faultsFile) }),
@@ -68,6 +76,7 @@ function describe(sandbox: Sandbox): object {
     fhirBase,
     tokenEndpoint,
     patients: patientCount,
+    groupId: EPIC_SANDBOX_GROUP,
     smtp: smtp && {
       host: smtp.host,
       port: smtp.port,
@@ -86,6 +95,7 @@ function describeForPeople(sandbox: Sandbox, command: SandboxCommand): string {
     `  epic_endpoint   ${sandbox.fhirBase}`,
     `  token_endpoint  ${sandbox.tokenEndpoint}`,
     `  client_id       ${command.clientId}`,
+    `  group_id        ${EPIC_SANDBOX_GROUP} (all patients)`,
     ...(smtp
       ? [`  smtp            ${smtp.host}:${smtp.port}, STARTTLS, user ${smtp.user}, password ${smtp.pass}`]
       : []),

@@ -1,4 +1,5 @@
 import { RoundsError } from '../errors.ts';
+import type { BulkOracle, OracleKickoff } from './bulk/bulkOracle.ts';
 import { jsonAnswer, type Route } from './exchange.ts';
 import { parseFaults, type FaultRule } from './faults.ts';
 import { rowsOfList, type OracleLine, type OracleRow } from './oracle.ts';
@@ -11,6 +12,13 @@ export interface AdminOptions {
   readonly faults: () => readonly FaultRule[];
   setFaults(rules: readonly FaultRule[]): void;
   oracle(rows: readonly OracleRow[]): AsyncIterable<OracleLine>;
+  bulkOracle(kickoff: OracleKickoff): BulkOracle<OracleLine>;
+}
+
+/** The lines of an export, and after them those of its deletions. */
+async function* exportLines({ resources, deletions }: BulkOracle<OracleLine>): AsyncIterable<string> {
+  for (const line of resources) yield `${JSON.stringify(line)}\n`;
+  for (const deleted of deletions) yield `${JSON.stringify({ deleted })}\n`;
 }
 
 async function* ndjson(lines: AsyncIterable<OracleLine>): AsyncIterable<string> {
@@ -24,6 +32,17 @@ export function adminRoutes(options: AdminOptions): readonly Route[] {
       methods: ['GET', 'POST'],
       pattern: /^\/__oracle$/,
       async handle(exchange) {
+        // The Parameters of a posted kick-off are the body.
+        const url = exchange.query.find(([name]) => name === 'export')?.[1];
+        if (url !== undefined) {
+          try {
+            const posted = exchange.body === '' ? {} : { parameters: JSON.parse(exchange.body) as unknown };
+            const body = exportLines(options.bulkOracle({ url, ...posted }));
+            return { status: 200, contentType: 'application/x-ndjson', body };
+          } catch (error) {
+            return jsonAnswer(400, { problem: (error as Error).message });
+          }
+        }
         const list = exchange.query.find(([name]) => name === 'list')?.[1] ?? exchange.body;
         return {
           status: 200,

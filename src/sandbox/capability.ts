@@ -19,6 +19,17 @@ function documentation(type: string, parameter: string, options: CapabilityOptio
   return undefined;
 }
 
+const EXPORT = 'http://hl7.org/fhir/uv/bulkdata/OperationDefinition';
+
+/** The `$export` operations: at a resource type, or (undefined) of the system. Epic exports groups only. */
+function exportOperation(dialect: Dialect, type: string | undefined): object {
+  const operation = (name: string) => ({ operation: [{ name: 'export', definition: `${EXPORT}/${name}` }] });
+  if (type === 'Group') return operation('group-export');
+  if (dialect === 'epic') return {};
+  if (type === 'Patient') return operation('patient-export');
+  return type === undefined ? operation('export') : {};
+}
+
 /** The CapabilityStatement (FHIR R4, section 5.2): each type with what the server really does. */
 export function capabilityStatement(options: CapabilityOptions): unknown {
   const resources = [...options.rules.values()]
@@ -38,6 +49,7 @@ export function capabilityStatement(options: CapabilityOptions): unknown {
         versioning: 'no-version',
         readHistory: false,
         updateCreate: false,
+        ...exportOperation(options.dialect, rule.type),
         ...(searchable
           ? {
               ...(includes.length > 0 ? { searchInclude: includes } : {}),
@@ -63,6 +75,7 @@ export function capabilityStatement(options: CapabilityOptions): unknown {
     },
     implementation: { description: 'Sandbox with generated or given patients', url: options.fhirBase },
     fhirVersion: '4.0.1',
+    instantiates: ['http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data'],
     format: ['application/fhir+json', 'json'],
     rest: [
       {
@@ -86,6 +99,7 @@ export function capabilityStatement(options: CapabilityOptions): unknown {
           ],
         },
         resource: resources,
+        ...exportOperation(options.dialect, undefined),
       },
     ],
   };

@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
-import { compactJson, endOfString } from './jsonText.ts';
+import { compactJson, itemsOf, membersOf } from './jsonText.ts';
 import { valuesAt } from './parameterMatch.ts';
 import type { Population, StoredResource } from './population/types.ts';
 
@@ -11,62 +11,6 @@ const DATA_FILE = /\.(ndjson|jsonl|json)(\.gz)?$/i;
 
 /** Elements whose references make a resource a patient's own (the R4 patient compartment, reduced). */
 const MEMBERSHIP = ['subject', 'patient', 'beneficiary', 'individual', 'for', 'participant.actor', 'target'];
-
-/** A member of a JSON object in compact text: its key, and where its value begins and ends. */
-interface MemberSpan {
-  readonly key: string;
-  readonly start: number;
-  readonly end: number;
-}
-
-const COMMA = 0x2c;
-const OPEN = new Set([0x7b, 0x5b]);
-const CLOSE = new Set([0x7d, 0x5d]);
-const QUOTE = 0x22;
-
-function endOfValue(text: Buffer, start: number): number {
-  let depth = 0;
-  for (let index = start; index < text.length;) {
-    const byte = text[index] ?? 0;
-    if (byte === QUOTE) {
-      index = endOfString(text, index);
-      if (depth === 0) return index;
-      continue;
-    }
-    if (OPEN.has(byte)) depth += 1;
-    else if (CLOSE.has(byte)) {
-      if (depth === 0) return index;
-      depth -= 1;
-      if (depth === 0) return index + 1;
-    } else if (byte === COMMA && depth === 0) return index;
-    index += 1;
-  }
-  return text.length;
-}
-
-function membersOf(text: Buffer, start: number): MemberSpan[] {
-  const members: MemberSpan[] = [];
-  let index = start + 1;
-  while (text[index] === QUOTE) {
-    const keyEnd = endOfString(text, index);
-    const key = JSON.parse(text.toString('utf8', index, keyEnd)) as string;
-    const end = endOfValue(text, keyEnd + 1);
-    members.push({ key, start: keyEnd + 1, end });
-    index = text[end] === COMMA ? end + 1 : end;
-  }
-  return members;
-}
-
-function itemsOf(text: Buffer, start: number): { readonly start: number; readonly end: number }[] {
-  const items: { start: number; end: number }[] = [];
-  let index = start + 1;
-  while (index < text.length && !CLOSE.has(text[index] ?? 0)) {
-    const end = endOfValue(text, index);
-    items.push({ start: index, end });
-    index = text[end] === COMMA ? end + 1 : end;
-  }
-  return items;
-}
 
 interface Loaded {
   readonly text: Buffer;
@@ -159,6 +103,7 @@ export async function dataDirPopulation(folder: string): Promise<Population> {
     { readonly system: string | undefined; readonly patient: StoredResource }[]
   >();
   const provenance = new Map<string, StoredResource[]>();
+  const unowned = new Map<string, StoredResource[]>();
   const carePlanCategories = new Set<string>();
   const types = new Set<string>();
 
@@ -183,6 +128,11 @@ export async function dataDirPopulation(folder: string): Promise<Population> {
       const ofType = ofPatient.get(type);
       if (ofType) ofType.push(resource);
       else ofPatient.set(type, [resource]);
+    }
+    if (owners.size === 0) {
+      const ofType = unowned.get(type);
+      if (ofType) ofType.push(resource);
+      else unowned.set(type, [resource]);
     }
     if (type === 'Patient') {
       patientIds.push(id);
@@ -227,6 +177,7 @@ export async function dataDirPopulation(folder: string): Promise<Population> {
       ),
     ],
     provenanceOf: (resource) => provenance.get(`${resource.type}/${resource.id}`) ?? [],
+    unowned: (type) => unowned.get(type) ?? [],
     types: [...types].sort(),
     carePlanCategories: [...carePlanCategories].sort(),
   };

@@ -1,4 +1,5 @@
-import type { FaultAction, FaultSubject } from './faults.ts';
+import type { FaultAction } from './faults.ts';
+import type { FaultSubject } from './faultScript.ts';
 import type { GrantedToken } from './oauth.ts';
 import type { Parameters } from './search.ts';
 
@@ -20,7 +21,8 @@ export interface Exchange {
 export interface Answer {
   readonly status: number;
   readonly contentType: string;
-  readonly body: Buffer | AsyncIterable<string>;
+  /** A stream goes out as it is, without a length of its own. */
+  readonly body: Buffer | AsyncIterable<string | Uint8Array>;
   readonly headers?: Readonly<Record<string, string>>;
   /** Why, for the log of requests alone. */
   readonly reason?: string;

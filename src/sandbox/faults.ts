@@ -1,10 +1,19 @@
 import { readFile } from 'node:fs/promises';
 import { throwIfProblems, type Problem } from '../errors.ts';
-import { draw } from './population/dice.ts';
+import { BULK_ACTIONS, BULK_ENDPOINTS, type BulkFaultAction } from './bulk/faultActions.ts';
 import type { SmtpFault } from './smtpFaults.ts';
 
-/** Where a fault may strike. `search` is a first page, `page` every later one. */
-export const FAULT_ENDPOINTS = ['token', 'metadata', 'smart', 'read', 'search', 'page', 'smtp'] as const;
+/** Where a fault may strike. `search` is a first page, `page` every later one; for the rest see bulk/. */
+export const FAULT_ENDPOINTS = [
+  'token',
+  'metadata',
+  'smart',
+  'read',
+  'search',
+  'page',
+  'smtp',
+  ...BULK_ENDPOINTS,
+] as const;
 export type FaultEndpoint = (typeof FAULT_ENDPOINTS)[number];
 
 /** Which requests: all that is given must fit. An empty match fits every request. */
@@ -16,7 +25,7 @@ export interface FaultMatch {
   readonly patient?: number | string;
   /** A piece of the decoded query (or search form), as `name=value&name=value`. */
   readonly query?: string;
-  /** Page of a search, from 1. */
+  /** Page of a search, of a manifest, or number of an export's file, from 1. */
   readonly page?: number;
 }
 
@@ -35,8 +44,9 @@ export interface FaultWhen {
   readonly forSeconds?: number;
 }
 
-/** `Retry-After`: seconds, an HTTP date so many seconds ahead, or any text. */
-export type RetryAfter = number | { readonly httpDateInSeconds: number } | string;
+/** `Retry-After`: seconds, an HTTP date so many seconds ahead, that time as seconds since 1970, or any text. */
+export type RetryAfter =
+  number | { readonly httpDateInSeconds: number } | { readonly epochInSeconds: number } | string;
 
 export type FaultAction =
   /** This status, with an OperationOutcome of an Epic code, a given body, or none. */
@@ -45,6 +55,8 @@ export type FaultAction =
       readonly headers?: Readonly<Record<string, string>>;
       readonly body?: string;
       readonly outcome?: string;
+      /** The outcome's `issue.code` instead of its usual one: `transient`, say. */
+      readonly issueCode?: string;
       readonly retryAfter?: RetryAfter;
     }
   /** The connection is reset before an answer. */
@@ -90,7 +102,8 @@ export type FaultAction =
   | { readonly dropScope: string }
   /** What the mail server does (see smtpFaults.ts); of `when` it knows `nth` and `first`. */
   | { readonly smtp: SmtpFault['then'] }
-  | { readonly smtpNoStarttls: true };
+  | { readonly smtpNoStarttls: true }
+  | BulkFaultAction;
 
 export interface FaultRule {
   readonly match: FaultMatch;
@@ -128,7 +141,13 @@ const WHEN: Readonly<Record<string, Check>> = {
 const ACTIONS: Readonly<Record<string, readonly [Check, Readonly<Record<string, Check>>?]>> = {
   status: [
     (value) => Number.isInteger(value) && (value as number) >= 200 && (value as number) <= 599,
-    { headers: (value) => typeof value === 'object', body: isText, outcome: isText, retryAfter: () => true },
+    {
+      headers: (value) => typeof value === 'object',
+      body: isText,
+      outcome: isText,
+      issueCode: isText,
+      retryAfter: () => true,
+    },
   ],
   reset: [isTrue],
   hang: [isTrue],
@@ -151,6 +170,7 @@ const ACTIONS: Readonly<Record<string, readonly [Check, Readonly<Record<string, 
   dropScope: [isText],
   smtp: [(value) => typeof value === 'object' && value !== null],
   smtpNoStarttls: [isTrue],
+  ...BULK_ACTIONS,
 };
 
 function checkMembers(
@@ -216,73 +236,4 @@ export function smtpFaultsOf(rules: readonly FaultRule[]): readonly SmtpFault[] 
     if (nth === undefined && first === undefined) return [{ then: action }];
     return [{ when: { ...(nth ? { nth } : {}), ...(first === undefined ? {} : { first }) }, then: action }];
   });
-}
-
-/** A request as faults see it. */
-export interface FaultSubject {
-  readonly endpoint: FaultEndpoint;
-  readonly type?: string | undefined;
-  readonly patientId?: string | undefined;
-  readonly query: string;
-  readonly page?: number | undefined;
-  readonly url: string;
-}
-
-/** Decides for each request; counts as it goes. */
-export interface FaultScript {
-  readonly rules: readonly FaultRule[];
-  /** The action of the first rule that strikes. Every rule that fits counts the request. */
-  decide(subject: FaultSubject): FaultAction | undefined;
-  /** How often each rule has struck. */
-  readonly struck: readonly number[];
-}
-
-export function faultScript(
-  rules: readonly FaultRule[],
-  seed: number,
-  patientIdAt: (ordinal: number) => string | undefined,
-  now: () => number,
-): FaultScript {
-  const setAtMs = now();
-  const counts = rules.map(() => new Map<string, number>());
-  const struck = rules.map(() => 0);
-  const fits = ({ match }: FaultRule, subject: FaultSubject) => {
-    const patient = typeof match.patient === 'number' ? patientIdAt(match.patient) : match.patient;
-    return (
-      (match.endpoint === undefined || match.endpoint === subject.endpoint) &&
-      (match.type === undefined || match.type === subject.type) &&
-      (match.patient === undefined || patient === subject.patientId) &&
-      (match.query === undefined || subject.query.includes(match.query)) &&
-      (match.page === undefined || match.page === subject.page)
-    );
-  };
-  const isTime = ({ fromSeconds = 0, forSeconds = Infinity }: FaultWhen) => {
-    const seconds = (now() - setAtMs) / 1000;
-    return seconds >= fromSeconds && seconds < fromSeconds + forSeconds;
-  };
-  const strikes = (when: FaultWhen, count: number, index: number) =>
-    isTime(when) &&
-    (when.nth === undefined || when.nth.includes(count)) &&
-    (when.every === undefined || count % when.every === 0) &&
-    (when.first === undefined || count <= when.first) &&
-    (when.after === undefined || count > when.after) &&
-    (when.probability === undefined || draw(seed, index, count, 13) / 0x100000000 < when.probability);
-
-  return {
-    rules,
-    struck,
-    decide(subject) {
-      let decided: number | undefined;
-      rules.forEach((rule, index) => {
-        if ('smtp' in rule.then || 'smtpNoStarttls' in rule.then || !fits(rule, subject)) return;
-        const key = rule.when?.perUrl === true ? subject.url : '';
-        const count = (counts[index]?.get(key) ?? 0) + 1;
-        counts[index]?.set(key, count);
-        if (strikes(rule.when ?? {}, count, index)) decided ??= index;
-      });
-      if (decided === undefined) return undefined;
-      struck[decided]! += 1;
-      return rules[decided]?.then;
-    },
-  };
 }

@@ -33,13 +33,16 @@ export function outcomeAnswer(
   return { status, contentType: FHIR_JSON, body, ...(headers === undefined ? {} : { headers }) };
 }
 
+/** The 401 for a request without a valid token. */
+export function loginAnswer(exchange: Exchange): Answer {
+  const challenge =
+    exchange.header('authorization') === undefined ? 'Bearer' : 'Bearer error="invalid_token"';
+  return outcomeAnswer(401, [{ ...issueOf('4118'), code: 'login' }], { 'WWW-Authenticate': challenge });
+}
+
 /** 401 without a valid token, 403 where its scope does not reach. Undefined: allowed. */
 function denied(exchange: Exchange, type: string, interaction: 'read' | 'search'): Answer | undefined {
-  if (!exchange.grant) {
-    const challenge =
-      exchange.header('authorization') === undefined ? 'Bearer' : 'Bearer error="invalid_token"';
-    return outcomeAnswer(401, [{ ...issueOf('4118'), code: 'login' }], { 'WWW-Authenticate': challenge });
-  }
+  if (!exchange.grant) return loginAnswer(exchange);
   if (scopeAllows(exchange.grant.scope, type, interaction)) return undefined;
   const challenge = 'Bearer error="insufficient_scope"';
   return outcomeAnswer(403, [issueOf('4118')], { 'WWW-Authenticate': challenge });

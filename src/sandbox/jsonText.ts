@@ -46,6 +46,63 @@ export function compactJson(source: Buffer): Buffer {
   return Buffer.from(target.subarray(0, length));
 }
 
+/** A member of a JSON object in compact text: its key, and where its value begins and ends. */
+export interface MemberSpan {
+  readonly key: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+const COMMA = 0x2c;
+const OPEN = new Set([0x7b, 0x5b]);
+const CLOSE = new Set([0x7d, 0x5d]);
+
+function endOfValue(text: Buffer, start: number): number {
+  let depth = 0;
+  for (let index = start; index < text.length;) {
+    const byte = text[index] ?? 0;
+    if (byte === QUOTE) {
+      index = endOfString(text, index);
+      if (depth === 0) return index;
+      continue;
+    }
+    if (OPEN.has(byte)) depth += 1;
+    else if (CLOSE.has(byte)) {
+      if (depth === 0) return index;
+      depth -= 1;
+      if (depth === 0) return index + 1;
+    } else if (byte === COMMA && depth === 0) return index;
+    index += 1;
+  }
+  return text.length;
+}
+
+/** The members of the object whose `{` stands at `start` of a compact text. */
+export function membersOf(text: Buffer, start: number): MemberSpan[] {
+  const members: MemberSpan[] = [];
+  let index = start + 1;
+  while (text[index] === QUOTE) {
+    const keyEnd = endOfString(text, index);
+    const key = JSON.parse(text.toString('utf8', index, keyEnd)) as string;
+    const end = endOfValue(text, keyEnd + 1);
+    members.push({ key, start: keyEnd + 1, end });
+    index = text[end] === COMMA ? end + 1 : end;
+  }
+  return members;
+}
+
+/** Where the items of the list whose `[` stands at `start` of a compact text begin and end. */
+export function itemsOf(text: Buffer, start: number): { readonly start: number; readonly end: number }[] {
+  const items: { start: number; end: number }[] = [];
+  let index = start + 1;
+  while (index < text.length && !CLOSE.has(text[index] ?? 0)) {
+    const end = endOfValue(text, index);
+    items.push({ start: index, end });
+    index = text[end] === COMMA ? end + 1 : end;
+  }
+  return items;
+}
+
 /** Puts white space between the tokens of a compact text; tokens keep every byte. */
 export function styledJson(compact: Buffer, style: JsonStyle): Buffer {
   if (style === 'compact') return compact;

@@ -46,7 +46,10 @@ export function rowsOfList(csv: string): readonly OracleRow[] {
 const REFERENCE = /^([A-Z][A-Za-z]+)\/([^/?#|]+)(?:\/_history\/[^/]+)?$/;
 
 /** Type and id of every relative or same-base reference, Binary URL and questionnaire in a resource. */
-function referencesIn(text: Buffer, fhirBase: string): { readonly type: string; readonly id: string }[] {
+export function referencesIn(
+  text: Buffer,
+  fhirBase: string,
+): { readonly type: string; readonly id: string }[] {
   const found: { type: string; id: string }[] = [];
   const add = (value: string, only?: string) => {
     const relative = value.startsWith(`${fhirBase}/`) ? value.slice(fhirBase.length + 1) : value;

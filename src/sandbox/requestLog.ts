@@ -16,7 +16,7 @@ export interface RecordedRequest {
   readonly clientId?: string;
   /** Why a token request was refused. */
   readonly reason?: string;
-  /** Headers that tests look at: accept, accept-encoding, prefer, epic-client-id, user-agent, host. */
+  /** Headers that tests look at: accept, accept-encoding, prefer, range, if-range, epic-client-id, user-agent, host. */
   readonly headers: Readonly<Record<string, string>>;
   /** The server's clock when the request was in. */
   readonly atMs: number;

@@ -1,6 +1,6 @@
 import { capabilityStatement, smartConfiguration } from './capability.ts';
 import { FHIR_JSON, jsonAnswer, PLAIN_JSON, type Exchange, type Route } from './exchange.ts';
-import type { FaultSubject } from './faults.ts';
+import type { FaultSubject } from './faultScript.ts';
 import type { FhirHandlers } from './fhirHandlers.ts';
 import type { AuthorizationServer } from './oauth.ts';
 import { relativeReference } from './parameterMatch.ts';

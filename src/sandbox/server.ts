@@ -1,7 +1,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Answer, Exchange, Route } from './exchange.ts';
 import { outcomeAnswer } from './fhirHandlers.ts';
-import type { FaultAction, FaultScript, FaultSubject } from './faults.ts';
+import type { FaultAction } from './faults.ts';
+import type { FaultScript, FaultSubject } from './faultScript.ts';
 import type { AuthorizationServer } from './oauth.ts';
 import { issueOf } from './outcomes.ts';
 import type { RequestLog } from './requestLog.ts';
@@ -23,7 +24,16 @@ export interface ServerOptions {
 }
 
 const LONGEST_BODY = 8 * 1024 * 1024;
-const LOGGED_HEADERS = ['accept', 'accept-encoding', 'prefer', 'epic-client-id', 'user-agent', 'host'];
+const LOGGED_HEADERS = [
+  'accept',
+  'accept-encoding',
+  'prefer',
+  'range',
+  'if-range',
+  'epic-client-id',
+  'user-agent',
+  'host',
+];
 
 async function bodyOf(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];

@@ -1,16 +1,21 @@
 import { once } from 'node:events';
+import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { RoundsError } from '../errors.ts';
 import { adminRoutes } from './adminRoutes.ts';
+import { bulkServer } from './bulk/bulkServer.ts';
+import type { BulkOracle, OracleKickoff } from './bulk/bulkOracle.ts';
+import { changesOf, type Changes } from './bulk/changes.ts';
+import { bulkSettings, type BulkOptions } from './bulk/options.ts';
 import type { RegisteredClient } from './clientKeys.ts';
 import { dataDirPopulation } from './dataDir.ts';
-import { faultScript, parseFaults, smtpFaultsOf, type FaultRule } from './faults.ts';
+import { parseFaults, smtpFaultsOf, type FaultRule } from './faults.ts';
+import { faultScript } from './faultScript.ts';
 import { fhirHandlers } from './fhirHandlers.ts';
 import { authorizationServer } from './oauth.ts';
 import { oracleLines, rowsOfList, type OracleLine, type OracleRow } from './oracle.ts';
 import { pagingSessions } from './paging.ts';
 import { generatedPopulation } from './population/generated.ts';
-import type { Population } from './population/types.ts';
 import { requestLog, type RecordedRequest, type RequestCounts } from './requestLog.ts';
 import { FHIR_PATH, fhirRoutes, TOKEN_PATH } from './routes.ts';
 import type { Route } from './exchange.ts';
@@ -19,6 +24,8 @@ import type { SearchContext } from './search.ts';
 import { sandboxServer } from './server.ts';
 import type { RunningSmtp, SmtpOptions } from './smtp.ts';
 
+export type { BulkOracle, OracleKickoff } from './bulk/bulkOracle.ts';
+export { EPIC_SANDBOX_GROUP, type BulkOptions } from './bulk/options.ts';
 export type { RegisteredClient } from './clientKeys.ts';
 export type { FaultAction, FaultRule } from './faults.ts';
 export type { OracleLine, OracleRow } from './oracle.ts';
@@ -51,6 +58,8 @@ export interface SandboxOptions {
   /** The server's own cap on `_count`. Default 1000; without `_count` a page holds 100. */
   readonly maxPageSize?: number;
   readonly faults?: readonly FaultRule[];
+  /** How `$export` behaves. */
+  readonly bulk?: BulkOptions;
   /** Default on, with STARTTLS and a certificate of its own, as Proton Bridge has. */
   readonly smtp?: SmtpOptions | false;
   /** The server's clock against ours. Default 0. */
@@ -78,12 +87,33 @@ export interface Sandbox {
   /** How often each rule of the script has struck; those of the mail server are not counted. */
   faultsStruck(): readonly number[];
   registerClient(client: RegisteredClient): void;
+  /** Bulk Data: what an export begun now holds, and what happens to resources between exports. */
+  readonly bulk: SandboxBulk;
   /** Ends all connections and stops. May be called twice. */
   close(): Promise<void>;
 }
 
+export interface SandboxBulk {
+  /** Origin of the other listener, where there is one. */
+  readonly otherOrigin: string | undefined;
+  /** What a perfect client obtains from a kick-off. Throws for one that the server refuses. */
+  oracle(kickoff: OracleKickoff): BulkOracle<OracleLine>;
+  /** Marks a resource as changed now, for `_since`; its bytes stay. Throws for one that is not there. */
+  touch(type: string, id: string): void;
+  /** Deletes a resource now, a Patient with all that is its own. Throws for one that is not there. */
+  remove(type: string, id: string): void;
+}
+
 const isLoopback = (host: string) =>
   host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+
+/** Listens, and gives the origin. */
+async function listening(server: Server, port: number, host: string): Promise<string> {
+  server.listen(port, host);
+  await once(server, 'listening');
+  const { port: given } = server.address() as AddressInfo;
+  return `http://${host.includes(':') ? `[${host}]` : host}:${given}`;
+}
 
 /**
  * Starts an Epic-like server for FHIR, OAuth and mail on a loopback address. Throws CONFIG_INVALID for another
@@ -110,36 +140,38 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     tokenLifeSeconds: options.tokenLifeSeconds ?? 3600,
     now,
   });
-  const server = sandboxServer({
-    routes,
-    log,
-    authorization,
-    latencyMs: options.latencyMs ?? 0,
-    faults: () => script,
-    origin: () => origin,
-    now,
-    ready,
-  });
-  server.listen(options.port ?? 0, host);
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  origin = `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+  const shared = { log, authorization, latencyMs: options.latencyMs ?? 0, faults: () => script, now, ready };
+  const server = sandboxServer({ ...shared, routes, origin: () => origin });
+  origin = await listening(server, options.port ?? 0, host);
+  const settings = bulkSettings(options.bulk ?? {}, dialect);
+  const otherRoutes: Route[] = [];
+  let otherOrigin: string | undefined;
+  const otherServer = settings.otherOrigin
+    ? sandboxServer({ ...shared, routes: otherRoutes, origin: () => otherOrigin ?? '' })
+    : undefined;
+  if (otherServer) otherOrigin = await listening(otherServer, 0, host);
   const fhirBase = `${origin}${FHIR_PATH}`;
 
   let smtp: RunningSmtp | undefined;
-  let population: Population;
+  let changes: Changes;
+  let endExports = async () => {};
   const closeAll = async () => {
-    server.closeAllConnections();
-    if (server.listening) await new Promise((resolve) => server.close(resolve));
+    for (const one of otherServer ? [server, otherServer] : [server]) {
+      one.closeAllConnections();
+      if (one.listening) await new Promise((resolve) => one.close(resolve));
+    }
+    await endExports();
     const mailServer = smtp;
     smtp = undefined;
     await mailServer?.close();
   };
   try {
-    population =
+    changes = changesOf(
       options.dataDir === undefined
         ? generatedPopulation({ seed, patients, special: options.special ?? false, fhirBase })
-        : await dataDirPopulation(options.dataDir);
+        : await dataDirPopulation(options.dataDir),
+      now,
+    );
     if (options.smtp !== false) {
       // Loaded only when wanted: making its certificate takes longer than all the rest.
       const { SMTP_USER, startSmtpServer } = await import('./smtp.ts');
@@ -152,10 +184,11 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     throw error;
   }
   const running = smtp;
+  const { population } = changes;
 
   function setFaults(faults: readonly FaultRule[]): void {
     const rules = parseFaults(faults);
-    script = faultScript(rules, seed, (ordinal) => population.patientIdAt(ordinal), now);
+    script = faultScript(rules, seed, (ordinal) => changes.population.patientIdAt(ordinal), now);
     smtp?.setFaults(smtpFaultsOf(rules));
   }
 
@@ -170,9 +203,27 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   const fhir = fhirHandlers(context, sessions, seed);
   const oracle: Sandbox['oracle'] = (list, patientIds) =>
     oracleLines(context, typeof list === 'string' ? rowsOfList(list) : list, patientIds);
+  const bulk = bulkServer({
+    context,
+    changes,
+    settings,
+    origin,
+    otherOrigin: otherOrigin ?? 'http://foreign.invalid',
+    now,
+  });
+  endExports = () => bulk.close();
+  otherRoutes.push(...bulk.otherRoutes);
   routes.push(
+    ...bulk.routes,
     ...fhirRoutes({ context, tokenEndpoint: tokenEndpointOf(), authorization, fhir, sessions }),
-    ...adminRoutes({ log, mails: () => running?.mails ?? [], faults: () => script.rules, setFaults, oracle }),
+    ...adminRoutes({
+      log,
+      mails: () => running?.mails ?? [],
+      faults: () => script.rules,
+      setFaults,
+      oracle,
+      bulkOracle: bulk.oracle,
+    }),
   );
   for (const client of options.clients ?? []) authorization.register(client);
   open();
@@ -190,6 +241,12 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     setFaults,
     faultsStruck: () => script.struck,
     registerClient: (client) => authorization.register(client),
+    bulk: {
+      otherOrigin,
+      oracle: (kickoff) => bulk.oracle(kickoff),
+      touch: (type, id) => changes.touch(type, id),
+      remove: (type, id) => changes.remove(type, id),
+    },
     close: closeAll,
   };
 }

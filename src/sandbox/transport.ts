@@ -10,15 +10,18 @@ const gzip = promisify(gzipCallback);
 const GZIP_FROM_BYTES = 1024;
 const MEGABYTE = 1024 * 1024;
 
-function retryAfterText(value: RetryAfter, nowMs: number): string {
-  if (typeof value === 'object') return new Date(nowMs + value.httpDateInSeconds * 1000).toUTCString();
-  return String(value);
+/** The header's text. */
+export function retryAfterText(value: RetryAfter, nowMs: number): string {
+  if (typeof value !== 'object') return String(value);
+  if ('epochInSeconds' in value) return String(Math.floor(nowMs / 1000) + value.epochInSeconds);
+  return new Date(nowMs + value.httpDateInSeconds * 1000).toUTCString();
 }
 
 /** The answer of a fault that needs no handler; undefined when the handler has to answer. */
 export function answerOfFault(fault: FaultAction, nowMs: number): Answer | undefined {
   if ('status' in fault) {
-    const outcome = fault.outcome === undefined ? undefined : outcomeText([issueOf(fault.outcome)]);
+    const issue = fault.outcome === undefined ? undefined : issueOf(fault.outcome);
+    const outcome = issue && outcomeText([{ ...issue, code: fault.issueCode ?? issue.code }]);
     return {
       status: fault.status,
       contentType: outcome ? FHIR_JSON : 'text/plain; charset=utf-8',
@@ -49,6 +52,9 @@ export function answerOfFault(fault: FaultAction, nowMs: number): Answer | undef
   return undefined;
 }
 
+/** The ETag of a body's gzip form. */
+export const gzipEtag = (etag: string) => etag.replace(/"$/, '-gzip"');
+
 /** Megabytes of blanks in a few kilobytes: one gzip member repeated, as RFC 1952 allows. */
 function gzipBomb(megabytes: number): Buffer {
   const member = gzipSync(Buffer.alloc(MEGABYTE, ' '), { level: 9 });
@@ -72,6 +78,8 @@ export async function sendAnswer(
   fault: FaultAction | undefined,
 ): Promise<void> {
   const headers: Record<string, string> = { 'Content-Type': answer.contentType, ...answer.headers };
+  if (fault && 'contentType' in fault) headers['Content-Type'] = fault.contentType;
+  if (fault && 'addHeaders' in fault) Object.assign(headers, fault.addHeaders);
   if (!Buffer.isBuffer(answer.body)) {
     response.writeHead(answer.status, headers);
     for await (const chunk of answer.body) {
@@ -86,8 +94,6 @@ export async function sendAnswer(
     return;
   }
   let body = answer.body;
-  if (fault && 'contentType' in fault) headers['Content-Type'] = fault.contentType;
-  if (fault && 'addHeaders' in fault) Object.assign(headers, fault.addHeaders);
   if (fault && 'badJson' in fault) body = body.subarray(0, Math.floor(body.length * 0.6));
   if (fault && 'gzipBombMegabytes' in fault) {
     headers['Content-Encoding'] = 'gzip';
@@ -96,9 +102,17 @@ export async function sendAnswer(
     headers['Content-Encoding'] = 'gzip';
     const whole = await gzip(body, { level: 1 });
     body = whole.subarray(0, Math.floor(whole.length * 0.6));
-  } else if (acceptsGzip && body.length > GZIP_FROM_BYTES && !(fault && 'cutBodyAt' in fault)) {
+  } else if (
+    acceptsGzip &&
+    body.length > GZIP_FROM_BYTES &&
+    // A part is a part of the body as it is (RFC 9110, section 14.2).
+    answer.status !== 206 &&
+    !(fault && 'cutBodyAt' in fault)
+  ) {
     headers['Content-Encoding'] = 'gzip';
     headers['Vary'] = 'Accept-Encoding';
+    // Another form of it has another ETag (RFC 9110, section 8.8.3).
+    if (headers['ETag'] !== undefined) headers['ETag'] = gzipEtag(headers['ETag']);
     body = await gzip(body, { level: 1 });
   }
   headers['Content-Length'] = String(body.length);

@@ -153,6 +153,10 @@ export function generatedPopulation(options: GeneratedOptions): Population {
       const ordinal = recordOrdinal(patientId);
       return ordinal === undefined || !isType(type) ? [] : resourcesOf(ordinal, type);
     },
+    unowned(type) {
+      const poolSize = isType(type) ? (SHARED_POOLS[type] ?? 0) : 0;
+      return Array.from({ length: poolSize }, (_, n) => make(contextOf(0), type as GeneratedType, n));
+    },
     patientsByIdentifier(system, value) {
       if (system !== undefined && system !== MRN_SYSTEM) return [];
       const ordinal = ids.ordinalOfMrn(value);

@@ -30,6 +30,8 @@ export interface Population {
   read(type: string, id: string): StoredResource | undefined;
   /** A patient's resources of one type, in a fixed order; a merged id gives the survivor's. */
   compartment(patientId: string, type: string): readonly StoredResource[];
+  /** The resources of one type that belong to no patient, in a fixed order. */
+  unowned(type: string): readonly StoredResource[];
   /** Patients by business identifier; without a system, by value alone. */
   patientsByIdentifier(system: string | undefined, value: string): readonly StoredResource[];
   /** The Provenance resources whose target is this resource. */
