@@ -99,6 +99,7 @@ function contextOf(values: Values): CommandContext {
     note: (text) => (values['json'] === true ? noteEvent({ event: 'remark', text }) : note(text)),
     noteEvent,
     printsToTerminal: process.stdout.isTTY,
+    asksAtTerminal: process.stdin.isTTY && process.stderr.isTTY,
     terminal: terminalOf(process.stderr),
     useColour: process.stderr.isTTY && !process.env['NO_COLOR'],
   };

@@ -4,12 +4,13 @@ import type { CommandSpec } from './commandSpec.ts';
 export const SITE_COMMANDS: readonly CommandSpec[] = [
   {
     name: 'init',
-    text: 'a new site: commented INI, sample CSVs, key and certificate',
+    text: 'a new site: commented INI, sample CSVs, key, certificate, and what to do at Epic; asks at a terminal',
     examples: ['init --client-id YOUR-CLIENT-ID --base https://fhir.example.org/interconnect/api/FHIR/R4'],
     options: [
       { flags: '--folder <dir>', text: 'where', default: '.', kind: 'folder' },
       { flags: '--client-id <id>', text: 'of Epic’s registration' },
       { flags: '--base <url>', text: 'the site’s FHIR R4 base' },
+      { flags: '--roster <file>', text: 'a roster CSV that is there already', kind: 'file' },
     ],
     run: async (given, context) =>
       (await import('../commands/init.ts')).initCommand(
@@ -17,6 +18,7 @@ export const SITE_COMMANDS: readonly CommandSpec[] = [
           folder: given.textOf('folder'),
           clientId: given.text('clientId'),
           fhirBase: given.text('base'),
+          rosterFile: given.text('roster'),
         },
         context,
       ),

@@ -19,6 +19,8 @@ export interface CommandContext {
   readonly noteEvent: (event: object) => void;
   /** Whether stdout is a terminal: ids of patients are printed to nothing else. */
   readonly printsToTerminal: boolean;
+  /** Whether a person can be asked: stdin and stderr are terminals. Absent: no. */
+  readonly asksAtTerminal?: boolean;
   /** stderr, where it is a terminal that can move its cursor. */
   readonly terminal: Terminal | undefined;
   /** Whether colours are welcome on stderr (NO_COLOR). */

@@ -3,9 +3,12 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { exampleIni } from '../config/reference.ts';
 import { RoundsError } from '../errors.ts';
+import { readResourceList } from '../inputs/resourceList.ts';
 import { ensureFolder, errno, exists, PRIVATE_MODES, writeDurable } from '../system/files.ts';
 import { systemClock } from '../system/clock.ts';
 import { EXIT, type CommandContext } from './context.ts';
+import { epicApis, type EpicApi } from './epicApis.ts';
+import { askForSite, baseProblem, type SiteAnswers } from './initQuestions.ts';
 import { keysCertificate, keysGenerate } from './keys.ts';
 
 export interface InitCommand {
@@ -13,13 +16,16 @@ export interface InitCommand {
   readonly folder: string;
   readonly clientId: string | undefined;
   readonly fhirBase: string | undefined;
+  /** A roster that is there already; without it, a sample is written. */
+  readonly rosterFile: string | undefined;
 }
 
 /**
  * `init`: a new site. Writes a commented INI, sample CSVs, a key pair and its certificate; replaces nothing that is
- * there. Works without a terminal.
+ * there, and says what to do at Epic. At a terminal it asks for what was not given. Throws USAGE.
  */
-export async function initCommand(command: InitCommand, context: CommandContext): Promise<number> {
+export async function initCommand(given: InitCommand, context: CommandContext): Promise<number> {
+  const command = { ...given, ...(await answersOf(given, context)) };
   const folder = path.resolve(command.folder);
   const config = path.join(folder, 'config');
   const data = path.join(folder, 'data');
@@ -54,7 +60,8 @@ export async function initCommand(command: InitCommand, context: CommandContext)
     thumbprint = result.certificate?.sha1;
     made.push(certificate);
   }
-  for (const name of ['roster', 'resources']) {
+  const samples = command.rosterFile === undefined ? ['roster', 'resources'] : ['resources'];
+  for (const name of samples) {
     const to = path.join(data, `${name}.csv`);
     if (await copyNew(fileURLToPath(new URL(`../../data/${name}.example.csv`, import.meta.url)), to))
       made.push(to);
@@ -62,11 +69,31 @@ export async function initCommand(command: InitCommand, context: CommandContext)
   const known: Record<string, string> = {};
   if (command.clientId !== undefined) known['oauth_settings.client_id'] = command.clientId;
   if (command.fhirBase !== undefined) known['epic_settings.epic_endpoint'] = command.fhirBase;
+  if (command.rosterFile !== undefined) {
+    known['data_sources.epic_sandbox_roster'] = path.resolve(command.rosterFile);
+  }
   await writeDurable(ini, exampleIni(known));
   made.push(ini);
-  if (context.json) context.print(JSON.stringify({ files: made, thumbprint }));
-  else context.print(nextSteps(made, thumbprint, command, folder));
+  const apis = epicApis(await readResourceList(path.join(data, 'resources.csv')));
+  if (context.json) context.print(JSON.stringify({ files: made, thumbprint, apis }));
+  else {
+    for (const file of made) context.print(`made ${file}`);
+    for (const line of nextSteps(command, ini, thumbprint, apis)) context.print(line);
+  }
   return EXIT.complete;
+}
+
+async function answersOf(given: InitCommand, context: CommandContext): Promise<SiteAnswers> {
+  if (given.fhirBase !== undefined) {
+    const problem = baseProblem(given.fhirBase);
+    if (problem !== undefined) throw new RoundsError('USAGE', `--base: ${problem}`);
+  }
+  const asks = context.asksAtTerminal && !context.json && !context.quiet;
+  const answers = asks ? await askForSite(given, context) : given;
+  if (answers.rosterFile !== undefined && !(await exists(answers.rosterFile))) {
+    throw new RoundsError('USAGE', `there is no roster ${answers.rosterFile}`);
+  }
+  return answers;
 }
 
 async function copyNew(from: string, to: string): Promise<boolean> {
@@ -81,28 +108,32 @@ async function copyNew(from: string, to: string): Promise<boolean> {
   }
 }
 
-function nextSteps(
-  made: readonly string[],
+function* nextSteps(
+  { clientId, fhirBase, rosterFile }: SiteAnswers,
+  ini: string,
   thumbprint: string | undefined,
-  command: InitCommand,
-  folder: string,
-): string {
-  const ini = path.join(folder, 'config', 'fhir-rounds.ini');
+  apis: readonly EpicApi[],
+): Generator<string> {
   const steps = [
-    ...(command.clientId === undefined
+    ...(clientId === undefined
       ? [`Put the client ID of Epic's registration into ${ini}: [oauth_settings] client_id.`]
       : []),
-    ...(command.fhirBase === undefined
-      ? [`Put the site's R4 base into ${ini}: [epic_settings] epic_endpoint.`]
-      : []),
-    `Register the key at Epic: host a JWKS (fhir-rounds keys jwks --out jwks.json), or upload config/certificate.pem` +
-      (thumbprint === undefined ? '.' : `; its thumbprint is ${thumbprint}.`),
-    'Write the patients into data/roster.csv and the resource types into data/resources.csv.',
-    `Try it: fhir-rounds check --config ${ini}`,
+    ...(fhirBase === undefined ? [`Put the site's R4 base into ${ini}: [epic_settings] epic_endpoint.`] : []),
+    'At Epic (fhir.epic.com, Build Apps), make an app for Backend Systems, SMART on FHIR version R4, and tick the APIs below.',
+    'Register the key there, one way or the other:\n' +
+      `   - by URL: \`fhir-rounds keys jwks --out jwks.json --config ${ini}\`, serve that file at an https address that Epic can reach, and register the address (for production and non-production);\n` +
+      `   - by upload, where the site still takes it: config/certificate.pem${thumbprint === undefined ? '' : `; Epic then shows its thumbprint ${thumbprint}`}, and [paths] certificate = config/certificate.pem makes it the key id.`,
+    'Ask the customer to map the client ID to an Epic user. A new client takes an hour to two days to be active.',
+    rosterFile === undefined
+      ? 'Write the patients into data/roster.csv and the resource types into data/resources.csv.'
+      : 'Write the resource types into data/resources.csv.',
+    `See whether all is well: fhir-rounds check --config ${ini}`,
   ];
-  return [
-    ...made.map((file) => `made ${file}`),
-    '',
-    ...steps.map((step, index) => `${index + 1}. ${step}`),
-  ].join('\n');
+  yield '';
+  for (const [index, step] of steps.entries()) yield `${index + 1}. ${step}`;
+  yield '';
+  yield 'APIs to tick for data/resources.csv as it is (names as the portal had them lately; it renames some):';
+  for (const { name, certainty } of apis) {
+    yield `  ${name}${certainty === 'L' ? '   (a guess: look for what the portal calls it)' : ''}`;
+  }
 }
