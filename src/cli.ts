@@ -45,7 +45,10 @@ function buildProgram(): Command {
 }
 
 function addCommand(parent: Command, name: string, spec: CommandSpec): void {
-  const args = (spec.args ?? []).map((arg) => (arg.optional ? `[${arg.name}]` : `<${arg.name}>`));
+  const args = (spec.args ?? []).map((arg) => {
+    const name = arg.rest ? `${arg.name}...` : arg.name;
+    return arg.optional ? `[${name}]` : `<${name}>`;
+  });
   const command = parent
     .command([name, ...args].join(' '))
     .description(spec.text)

@@ -23,6 +23,8 @@ export interface ArgumentSpec {
   /** As help shows it: `job`, `run`, `dir`. */
   readonly name: string;
   readonly optional?: true;
+  /** Takes all that follows. */
+  readonly rest?: true;
   readonly kind?: ValueKind;
 }
 
