@@ -48,6 +48,21 @@ function denied(exchange: Exchange, type: string, interaction: 'read' | 'search'
   return outcomeAnswer(403, [issueOf('4118')], { 'WWW-Authenticate': challenge });
 }
 
+/** Whether FHIR's own form is asked for: also where nothing is said. */
+function wantsJson(exchange: Exchange): boolean {
+  return /json|\*\/\*/i.test(exchange.header('accept') ?? '*/*');
+}
+
+/** A Binary's content under its own type (FHIR R4, Binary, "Serving Binary Resources using the RESTful API"). */
+function contentAnswer({ text }: StoredResource): Answer {
+  const { contentType, data } = JSON.parse(text.toString('utf8')) as { contentType?: string; data?: string };
+  return {
+    status: 200,
+    contentType: contentType ?? 'application/octet-stream',
+    body: Buffer.from(data ?? '', 'base64'),
+  };
+}
+
 export function fhirHandlers(context: SearchContext, sessions: PagingSessions, seed: number): FhirHandlers {
   const { fhirBase, population, rules } = context;
   const fullUrl = (resource: StoredResource) => `${fhirBase}/${resource.type}/${resource.id}`;
@@ -133,6 +148,7 @@ export function fhirHandlers(context: SearchContext, sessions: PagingSessions, s
         if (standing) return outcomeAnswer(standing.status, standing.issues);
       }
       if (!resource) return outcomeAnswer(404, [issueOf('4102')]);
+      if (type === 'Binary' && !wantsJson(exchange)) return contentAnswer(resource);
       return {
         status: 200,
         contentType: FHIR_JSON,

@@ -10,7 +10,7 @@ const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
 /** Index just after the JSON string that opens at `start` (a quote). An unterminated string ends at the end. */
-export function endOfString(text: Buffer, start: number): number {
+function endOfString(text: Buffer, start: number): number {
   let index = start + 1;
   while (index < text.length) {
     const byte = text[index];

@@ -6,7 +6,7 @@ export interface RecordedRequest {
   readonly query: string;
   /** The form of a POST `_search`. Never a token request's. */
   readonly body?: string;
-  /** Kind of request: read, search, page, token, metadata, smart, or other. */
+  /** Kind of request: read, search, page, token, metadata, smart, those of bulk/faultActions.ts, or other. */
   readonly endpoint: string;
   readonly type?: string;
   /** 0 when no answer was sent (reset, hang, or the client left). */

@@ -86,7 +86,11 @@ export async function sendAnswer(
       if (response.destroyed) return;
       if (!response.write(chunk)) {
         await new Promise<void>((resolve) => {
-          response.once('drain', resolve).once('close', resolve);
+          const goOn = () => {
+            response.off('drain', goOn).off('close', goOn);
+            resolve();
+          };
+          response.once('drain', goOn).once('close', goOn);
         });
       }
     }

@@ -254,6 +254,13 @@ describe('the manifest', () => {
     expect(keysOf(resources)).toEqual(oracleKeys(sandbox, path));
   });
 
+  it('may call its error files outcomes', async () => {
+    await start({ outcomesIn: 'outcome' }, true);
+    const { json } = await manifestAt(token, await begin());
+    expect(json.error).toBeUndefined();
+    expect(json.outcome).toHaveLength(1);
+  });
+
   it('tells of deleted patients since then, with their records', async () => {
     await start({ polls: 0 }, true);
     const { deleted, lines } = await exported(sandbox, token, `${PATH}&_since=2024-12-31T00:00:00Z`);

@@ -64,6 +64,19 @@ describe('what Epic refuses', () => {
 });
 
 describe('what it answers', () => {
+  it('gives a Binary’s content under its own type, unless FHIR’s form is asked for', async () => {
+    const found = await atEpic(`DocumentReference?patient=${CAMILA}`);
+    const [document] = modes(found, 'match');
+    const { url, contentType } = document.content[0].attachment;
+    const content = await atEpic(url, { Accept: contentType });
+    expect(content.headers.get('content-type')).toBe('text/html');
+    for (const accept of ['application/fhir+json', '*/*']) {
+      const { json } = await atEpic(url, { Accept: accept });
+      expect(json.resourceType).toBe('Binary');
+      expect(Buffer.from(json.data, 'base64').toString()).toBe(content.text);
+    }
+  });
+
   it('ignores an unknown parameter with 59109, or refuses it when asked to be strict', async () => {
     const path = `Condition?patient=${CAMILA}&shoe-size=44`;
     const answer = await atEpic(path);
@@ -180,7 +193,7 @@ describe('what it answers', () => {
   });
 
   it('describes itself without a token', async () => {
-    const metadata = (await (await fetch(`${epic.fhirBase}/metadata`)).json());
+    const metadata = await (await fetch(`${epic.fhirBase}/metadata`)).json();
     expect(metadata.fhirVersion).toBe('4.0.1');
     const of = (type: string) => metadata.rest[0].resource.find((r: Parsed) => r.type === type);
     const names = (type: string) => of(type).searchParam.map((p: Parsed) => p.name);
@@ -189,7 +202,7 @@ describe('what it answers', () => {
     expect(names('AdverseEvent')).not.toContain('patient');
     expect(of('Provenance').interaction).toEqual([{ code: 'read' }]);
     expect(of('Condition').searchRevInclude).toEqual(['Provenance:target']);
-    const smart = (await (await fetch(`${epic.fhirBase}/.well-known/smart-configuration`)).json());
+    const smart = await (await fetch(`${epic.fhirBase}/.well-known/smart-configuration`)).json();
     expect(smart.token_endpoint).toBe(epic.tokenEndpoint);
   });
 });

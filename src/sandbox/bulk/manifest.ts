@@ -95,7 +95,7 @@ export function manifestOf(
     ...(job.request.organizedByPatient ? { outputOrganizedBy: 'Patient' } : {}),
     output: entries('output', listed),
     deleted: entries('deleted', listed),
-    error: entries(
+    [settings.outcomesIn]: entries(
       'error',
       files.map((_, index) => index + 1),
     ),

@@ -53,6 +53,9 @@ export interface BulkOptions {
   /** Members that the manifest leaves out, such as `deleted` or `error`. */
   readonly manifestWithout?: readonly string[];
 
+  /** The member that lists the files of OperationOutcomes. Default `error`; 4.0's drafts say `outcome`. */
+  readonly outcomesIn?: 'error' | 'outcome';
+
   /** A further listener on a port of its own, another origin: for redirects and status URLs. Default false. */
   readonly otherOrigin?: boolean;
   /** The manifest's files lie there. Implies `otherOrigin`. Default false. */
@@ -85,6 +88,7 @@ export interface BulkSettings {
   readonly requiresAccessToken: boolean | string;
   readonly counts: boolean;
   readonly manifestWithout: readonly string[];
+  readonly outcomesIn: 'error' | 'outcome';
   readonly otherOrigin: boolean;
   readonly filesOnOtherOrigin: boolean;
   readonly urlLifeSeconds: number | undefined;
@@ -114,6 +118,7 @@ export function bulkSettings(options: BulkOptions, dialect: Dialect): BulkSettin
     requiresAccessToken: options.requiresAccessToken ?? (isEpic ? 'true' : true),
     counts: options.counts ?? true,
     manifestWithout: options.manifestWithout ?? [],
+    outcomesIn: options.outcomesIn ?? 'error',
     otherOrigin: options.otherOrigin === true || options.filesOnOtherOrigin === true,
     filesOnOtherOrigin: options.filesOnOtherOrigin ?? false,
     urlLifeSeconds: options.urlLifeSeconds,
