@@ -8,7 +8,7 @@ import { HAS_TERMINAL, runOnTerminal } from '../support/terminal.ts';
 
 describe('the APIs to tick at Epic', () => {
   const names = (resourceType: string, ...queries: string[]): readonly string[] =>
-    epicApis([{ resourceType, queries }]).map(({ name }) => name);
+    epicApis([{ resourceType, queries, line: 2 }]).map(({ name }) => name);
 
   it('are those of the categories that the list asks for, or all of the type', () => {
     expect(names('Observation', 'category=laboratory', 'category=vital-signs')).toEqual([
@@ -27,7 +27,7 @@ describe('the APIs to tick at Epic', () => {
   });
 
   it('are marked as a guess where no list of the portal’s names has them', () => {
-    expect(epicApis([{ resourceType: 'Flag', queries: [''] }])).toEqual([
+    expect(epicApis([{ resourceType: 'Flag', queries: [''], line: 2 }])).toEqual([
       { name: 'Flag.Read (R4)', certainty: 'L' },
       { name: 'Flag.Search (R4)', certainty: 'L' },
     ]);

@@ -1,0 +1,54 @@
+import { spawnSync } from 'node:child_process';
+import { createRequire } from 'node:module';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { newestRun } from '../support/publishedRun.ts';
+import { makeSite, type Site } from '../support/site.ts';
+import { readDocument, section } from './markdown.ts';
+
+/** A folder in which @duckdb/node-api is installed: it is no dependency of ours. */
+const DUCKDB = process.env['FHIR_ROUNDS_DUCKDB'];
+const HAS_PYTHON = spawnSync('python3', ['--version']).status === 0;
+
+/** The README's recipe in a language. */
+function recipe(language: string): string {
+  const body = section(readDocument('README.md'), 'Reading the folders');
+  return new RegExp(`\`\`\`${language}\n([^]*?)\`\`\``).exec(body)![1]!;
+}
+
+describe('the README’s recipes read a published folder', () => {
+  let site: Site;
+  let conditions: number;
+  beforeAll(async () => {
+    site = await makeSite({ sandbox: { patients: 3, smtp: false }, mail: false });
+    expect((await site.run(['run'])).code).toBe(0);
+    const { folder } = await newestRun(site);
+    conditions = (await readFile(path.join(folder, 'Condition.ndjson'), 'utf8')).trimEnd().split('\n').length;
+  });
+  afterAll(() => site.close());
+
+  it.runIf(HAS_PYTHON)('with Python', () => {
+    const { stdout, stderr } = spawnSync('python3', ['-c', recipe('python')], {
+      cwd: site.folder,
+      encoding: 'utf8',
+    });
+    expect(stderr).toBe('');
+    expect(stdout.trim()).toBe(String(conditions));
+  });
+
+  it.runIf(DUCKDB !== undefined)('with DuckDB', async () => {
+    const file = createRequire(path.join(DUCKDB!, 'package.json')).resolve('@duckdb/node-api');
+    const { DuckDBInstance } = await import(pathToFileURL(file).href);
+    const connection = await (await DuckDBInstance.create(':memory:')).connect();
+    const sql = recipe('sql').replace(
+      'exports/default/current',
+      path.join(site.exportFolder, 'default/current'),
+    );
+    const reader = await connection.runAndReadAll(sql.replace('LIMIT 10', ''));
+    const rows = reader.getRowObjects() as { condition: string; records: bigint }[];
+    expect(rows.reduce((sum, { records }) => sum + Number(records), 0)).toBe(conditions);
+    expect(rows.every(({ condition }) => condition !== '')).toBe(true);
+  });
+});
