@@ -61,12 +61,10 @@ function makeWhole(manifest) {
   const whole = path.join(work, manifest.name);
   mkdirSync(whole);
   for (const name of TAKEN) cpSync(path.join(ROOT, name), path.join(whole, name), { recursive: true });
-  const { devDependencies: _dev, scripts, knip: _knip, files: _files, ...rest } = manifest;
-  const { demo, start } = scripts;
-  writeFileSync(
-    path.join(whole, 'package.json'),
-    `${JSON.stringify({ ...rest, scripts: { demo, start } }, undefined, 2)}\n`,
-  );
+  const { demo, start } = manifest.scripts;
+  const ofDevelopment = { devDependencies: undefined, knip: undefined, files: undefined };
+  const kept = { ...manifest, ...ofDevelopment, scripts: { demo, start } };
+  writeFileSync(path.join(whole, 'package.json'), `${JSON.stringify(kept, undefined, 2)}\n`);
   // npm holds the lockfile against package.json, so it installs beside the one that names the development packages.
   const install = path.join(work, 'install');
   mkdirSync(install);

@@ -3,6 +3,7 @@
 // Usage: node .ci/tally.mjs FOLDER FAILED_STEPS
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 
 const [folder, failedSteps = '0'] = process.argv.slice(2);
 let passed = 0;
@@ -32,12 +33,7 @@ for (const name of readdirSync(folder).sort()) {
 
 /** The first lines of a failure, without the colours. */
 function tellFailure(file, test, message = '') {
-  // eslint-disable-next-line no-control-regex
-  const plain = message
-    .replaceAll(/\u001b\[[0-9;]*m/g, '')
-    .split('\n')
-    .slice(0, 12)
-    .join('\n    ');
+  const plain = stripVTControlCharacters(message).split('\n').slice(0, 12).join('\n    ');
   process.stdout.write(`FAILED ${path.relative('test', file)}: ${test}\n    ${plain}\n`);
 }
 

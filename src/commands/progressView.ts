@@ -95,7 +95,7 @@ const PAUSES: Readonly<Record<Pause['reason'], string>> = {
   away: 'the server is away; it is looked for until it is back',
 };
 
-export function pauseText({ reason, sinceMs, untilMs }: Pause, nowMs: number): string {
+function pauseText({ reason, sinceMs, untilMs }: Pause, nowMs: number): string {
   const span =
     untilMs === undefined
       ? `for ${duration(nowMs - sinceMs)}`

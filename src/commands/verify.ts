@@ -33,7 +33,7 @@ export async function verifyCommand(name: string | undefined, context: CommandCo
 }
 
 /** The folder itself, or that of the run with this name. Throws RUN_UNKNOWN, RUN_FOLDER_GONE. */
-export async function folderNamed(name: string, context: CommandContext): Promise<string> {
+async function folderNamed(name: string, context: CommandContext): Promise<string> {
   if (existsSync(name) || !RUN_NAME.test(name)) return name;
   const config = await loadCommandConfig(context, false);
   return withLedger(config, async (ledger) => folderOf(chooseRun(ledger, name)));

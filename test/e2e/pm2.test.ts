@@ -21,8 +21,8 @@ const siteUnderWay = (latencyMs = 60): Promise<Site> =>
     settings: { 'schedule.cron': EVERY_SECOND, 'api_settings.concurrency': 2 },
   });
 
-async function start({ pm2, folder }: Pm2Installation): Promise<void> {
-  await pm2('start', path.join(folder, 'ecosystem.config.cjs'));
+async function start(installation: Pm2Installation): Promise<void> {
+  await installation.pm2('start', path.join(installation.folder, 'ecosystem.config.cjs'));
 }
 
 /** The first run that was published: the one that was disturbed. */

@@ -246,7 +246,7 @@ describe('the token', () => {
 
   it('that one question alone is refused is good for the others', async () => {
     const { client, server, invalidated } = await setUp((response, request) => {
-      (request.url!.endsWith('/Patient/q') ? json(401, '') : found)(response, request);
+      (request.url.endsWith('/Patient/q') ? json(401, '') : found)(response, request);
     });
     await client.read('Patient', 'p');
     for (let times = 0; times < 2; times++) {
