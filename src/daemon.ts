@@ -194,7 +194,9 @@ class Daemon {
   #lookAfterMail(): Promise<void> {
     return this.#turns.take('mail', () =>
       this.#use('mail', async (ledger) => {
-        await sendWaitingMail(this.#config.current, ledger, this.#around);
+        const { held } = await sendWaitingMail(this.#config.current, ledger, this.#around);
+        // The file of a secret may hold another password by the next time. A bad INI is told of when it changes.
+        if (held > 0) await this.#config.reload().catch(() => undefined);
       }),
     );
   }

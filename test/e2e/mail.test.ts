@@ -217,6 +217,23 @@ describe('the report', () => {
     expect((await ended).code).toBe(0);
     expect(smtp!.logins.map(({ accepted }) => accepted)).toEqual([false, true]);
   });
+
+  it('is held by the daemon after a wrong password, and sent by itself when its file holds the right one', async () => {
+    // The limit, which no run comes near, has the daemon look after its mail each two seconds.
+    const often = { 'schedule.cron': '0 0 29 2 *', 'notify.overdue_after_hours': 0.0005 };
+    const site = await siteForTest({ sandbox, settings: { ...often, 'email.smtp_pass_file': 'pass' } });
+    const { smtp } = site.sandbox;
+    await writeFile(site.path('pass'), 'not-the-password\n', { mode: 0o600 });
+    expect((await site.run(['run'])).code).toBe(0);
+    const { child, ended } = await site.start(['daemon']);
+    await until('the daemon watches', async () => (await readLog(site)).includes('schedule.started'));
+    expect(smtp!.mails.length).toBe(0);
+    await writeFile(site.path('pass'), `${smtp!.pass}\n`, { mode: 0o600 });
+    await until('the report is mailed', () => smtp!.mails.length === 1);
+    child.kill('SIGTERM');
+    expect((await ended).code).toBe(0);
+    expect(smtp!.logins.map(({ accepted }) => accepted)).toEqual([false, true]);
+  });
 });
 
 function mailText(site: Site, at: number): string {
