@@ -5,7 +5,7 @@ import { EXIT, loadCommandConfig, type CommandContext } from './context.ts';
 
 /** Shell completion: a script for the shell, which asks this program for the words that fit. */
 
-export const SHELLS = ['bash', 'zsh', 'fish'] as const;
+const SHELLS = ['bash', 'zsh', 'fish'] as const;
 type Shell = (typeof SHELLS)[number];
 
 /** The commands and the options of each, as the command line has them. */
@@ -54,7 +54,7 @@ export async function completionCommand(
 }
 
 /** What fits in the place of the last word. */
-export async function wordsFor(
+async function wordsFor(
   words: readonly string[],
   table: CommandTable,
   context: CommandContext,

@@ -1,5 +1,4 @@
-import { certificateThumbprint, makeCertificate, type CertificateThumbprint } from '../auth/certificate.ts';
-import { publicJwks, writeJwks } from '../auth/jwks.ts';
+import { certificateThumbprint, makeCertificate } from '../auth/certificate.ts';
 import type { SigningKey } from '../auth/keys.ts';
 import { RoundsError } from '../errors.ts';
 import { duration } from '../report/format.ts';
@@ -14,6 +13,7 @@ import {
   spareKey,
   type RotationPlace,
 } from './rotationFiles.ts';
+import { published } from './rotationResult.ts';
 import { FINISHED, GIVEN_UP, PREPARED, PUT_BACK, SWITCHED } from './rotationTexts.ts';
 import {
   endRotation,
@@ -269,37 +269,4 @@ function stateOf(
   sinceMs: number,
 ): RotationState {
   return { formatVersion: 1, way, phase, sinceMs, jwksFile };
-}
-
-/** Writes the JWKS where there is one, and makes the result that the caller completes. */
-async function published(
-  { way, jwksFile }: RotateOptions,
-  keys: readonly SigningKey[],
-  used: SigningKey,
-  files: readonly WrittenFile[],
-  certificatePem: string | undefined,
-): Promise<(nextSteps: readonly string[]) => KeysResult> {
-  const different = keys.filter((key, n) => keys.findIndex((one) => one.thumbprint === key.thumbprint) === n);
-  const certificate: CertificateThumbprint | undefined =
-    certificatePem === undefined ? undefined : certificateThumbprint(certificatePem);
-  const jwks =
-    way === 'certificate'
-      ? undefined
-      : await publicJwks(
-          different.map((key) => ({
-            key: key.privateKey,
-            algorithm: key.algorithm,
-            keyId: key.keyId ?? key.thumbprint,
-          })),
-        );
-  if (jwks) await writeJwks(jwksFile!, jwks);
-  return (nextSteps) => ({
-    files: jwks ? [...files, { path: jwksFile!, what: 'JWKS' }] : files,
-    keyId: certificate?.sha1 ?? used.keyId ?? used.thumbprint,
-    thumbprint: used.thumbprint,
-    certificate,
-    jwks,
-    nextSteps,
-    warnings: used.warnings,
-  });
 }
