@@ -231,7 +231,7 @@ class Drain {
     this.#options.store.markHeld(mail.mailNo, mailer.settingsHash, outcome.code);
     this.#options.log.error('mail.held', {
       ...{ job: mail.jobName, run: mail.runId, mail: mail.mailNo },
-      ...{ code: outcome.code, message: outcome.message },
+      ...{ code: outcome.code, why: outcome.message },
     });
     this.held++;
     return false;
@@ -245,7 +245,7 @@ class Drain {
     store.markRetry(mail.mailNo, nextAttemptAtMs, error.code);
     log.warn('mail.waiting', {
       ...{ job: mail.jobName, run: mail.runId, mail: mail.mailNo },
-      ...{ code: error.code, message: error.message, next: isoInstant(nextAttemptAtMs) },
+      ...{ code: error.code, why: error.message, next: isoInstant(nextAttemptAtMs) },
     });
   }
 }

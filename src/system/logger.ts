@@ -5,7 +5,10 @@ import { PRIVATE_MODES, provePathWritable } from './files.ts';
 import { LogFile } from './logFile.ts';
 
 /** What may stand in a log line beside its event: numbers, codes, names of ours. Never PHI, a URL's query or a token. */
-export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;
+export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>> & {
+  /** winston's own names: a field of one of these would be lost. */
+  readonly [name in 'message' | 'level' | 'timestamp']?: never;
+};
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 export type LogTarget = 'file' | 'stdout' | 'both';
