@@ -241,8 +241,12 @@ describe('a kick-off is refused', () => {
     expect(answer.headers.get('content-type')).toMatch(/^application\/fhir\+json/);
     expect(answer.json.resourceType).toBe('OperationOutcome');
     expect(answer.headers.get('content-location')).toBeNull();
-    const strict = { ...changes, headers: { Prefer: 'respond-async;handling=strict' } };
-    expect((await kickoff(sandbox, token, path, strict)).status).toBe(400);
+    for (const Prefer of [
+      'respond-async;handling=strict',
+      'respond-async, handling=lenient, handling=strict',
+    ]) {
+      expect((await kickoff(sandbox, token, path, { ...changes, headers: { Prefer } })).status).toBe(400);
+    }
   });
 
   it('for a body of another media type', async () => {

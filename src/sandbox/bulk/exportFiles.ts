@@ -76,7 +76,8 @@ function fileSet(folder: string, resourcesPerFile: number) {
     file.waitingBytes += text.length + 1;
     file.bytes += text.length + 1;
     file.count += 1;
-    if (file.waitingBytes >= FLUSH_BYTES) await flush(file);
+    // A full one at once: of thousands of small files none is kept in memory.
+    if (file.waitingBytes >= FLUSH_BYTES || isFull(file)) await flush(file);
   }
 
   return {
