@@ -118,7 +118,7 @@ async function mail(
 
 /** `run --dry-run`: what a run would ask for; no request is made and nothing is written. */
 async function dryRun(job: JobConfig, context: CommandContext): Promise<number> {
-  await checkAccess(job, context.signal);
+  await checkAccess(job, context.signal, 'look');
   const { listed, roster } = await checkInputs(job, context.signal);
   const result = {
     job: job.jobName,
