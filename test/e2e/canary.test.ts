@@ -205,7 +205,7 @@ function decoded(raw: string): string {
 function ledgerTexts(): ReadonlyMap<string, string> {
   const db = openDatabase(path.join(site.stateFolder, LEDGER_FILE), { readOnly: true });
   try {
-    const tables = ['runs', 'holders', 'outbox', 'commits'];
+    const tables = ['runs', 'holders', 'outbox', 'commits', 'incidents', 'audit', 'schedules', 'notices'];
     return new Map(
       tables.map((table) => [table, JSON.stringify(db.prepare(`SELECT * FROM ${table}`).all())]),
     );

@@ -61,7 +61,16 @@ async function visibleTexts(
   }
   const db = openDatabase(path.join(site.stateFolder, LEDGER_FILE), { readOnly: true });
   try {
-    for (const table of ['runs', 'outbox', 'commits', 'incidents', 'audit', 'holders']) {
+    for (const table of [
+      'runs',
+      'outbox',
+      'commits',
+      'incidents',
+      'audit',
+      'holders',
+      'schedules',
+      'notices',
+    ]) {
       const rows = db.prepare(`SELECT * FROM ${table}`).all() as Record<string, unknown>[];
       all.set(`ledger ${table}`, rows.map((row) => Object.values(row).map(String).join('\n')).join('\n'));
     }

@@ -44,7 +44,8 @@ export interface MailTrouble {
 export interface FaultStory {
   readonly title: string;
   readonly result: string;
-  readonly tell: () => Promise<void>;
+  /** Returns the site that it befell, for the canary. */
+  readonly tell: () => Promise<Site>;
 }
 
 export type Range = readonly [least: number, most: number];

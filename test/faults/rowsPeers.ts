@@ -86,6 +86,7 @@ export const PEER_STORIES: readonly FaultStory[] = [
         await readRun(path.join(site.exportFolder, 'default', 'current')),
         site.sandbox.oracle(oracleRows(TYPES)),
       );
+      return site;
     },
   },
   {
@@ -102,6 +103,7 @@ export const PEER_STORIES: readonly FaultStory[] = [
       expect(await runsOf(site)).toEqual([]);
       expect((await site.run(['run'])).code).toBe(0);
       await expectExactly(await newestRun(site), site.sandbox.oracle(oracleRows(TYPES)));
+      return site;
     },
   },
   {
@@ -121,6 +123,7 @@ export const PEER_STORIES: readonly FaultStory[] = [
       expect((await site.run(['run'])).code).toBe(5);
       expect((await ended).code).toBe(0);
       await expectExactly(await newestRun(site), site.sandbox.oracle(oracleRows(TYPES)));
+      return site;
     },
   },
   {
@@ -136,6 +139,7 @@ export const PEER_STORIES: readonly FaultStory[] = [
       expect(code, stderr).toBe(0);
       expect(await readdir(site.exportFolder)).toContain('notes.txt');
       expect(await readdir(path.join(site.exportFolder, 'default'))).toContain('Patient.ndjson');
+      return site;
     },
   },
 ];

@@ -88,6 +88,7 @@ export const SERVER_STORIES: readonly FaultStory[] = [
       expect(pauseOf(site.sandbox)).toBeGreaterThan(2.5);
       const runs = [...(await runsOf(site, 'north')), ...(await runsOf(site, 'south'))];
       expect(runs).toHaveLength(1);
+      return site;
     },
   },
   {
@@ -110,6 +111,7 @@ export const SERVER_STORIES: readonly FaultStory[] = [
       for (const job of ['north', 'south']) {
         await expectExactly(await newestRun(site, job), site.sandbox.oracle(oracleRows(TYPES)));
       }
+      return site;
     },
   },
   {
@@ -131,6 +133,7 @@ export const SERVER_STORIES: readonly FaultStory[] = [
       expect(code, stderr).toBe(0);
       expect(pauseOf(site.sandbox)).toBeGreaterThan(6.5);
       await expectExactly(await newestRun(site, 'south'), site.sandbox.oracle(oracleRows(TYPES)));
+      return site;
     },
   },
   {
@@ -160,6 +163,7 @@ export const SERVER_STORIES: readonly FaultStory[] = [
       expect(code, stderr).toBe(0);
       expect(after.counts().total).toBeGreaterThan(10);
       await expectExactly(await newestRun(site), after.oracle(oracleRows(TYPES)));
+      return site;
     },
   },
 ];

@@ -14,12 +14,13 @@ import { checkAccess } from '../../src/run/preflight.ts';
 import type { OracleLine, Sandbox } from '../../src/sandbox/startSandbox.ts';
 import { dataDirPopulation } from '../../src/sandbox/dataDir.ts';
 import { generatedPopulation } from '../../src/sandbox/population/generated.ts';
+import type { Population } from '../../src/sandbox/population/types.ts';
 import { openLog } from '../../src/system/logger.ts';
 import { expectExactly, expectNothingTwice, readRun, type Published } from '../support/publishedRun.ts';
 import { oracleRows, siteForTest, type Site } from '../support/site.ts';
 import { expectMail } from './runMail.ts';
 import { expectNoLeak, watchTokens, wordsOf, type PatientResource } from './canary.ts';
-import type { Expected, FaultRow, Range } from './row.ts';
+import type { Expected, FaultRow, FaultStory, Range } from './row.ts';
 import { createVirtualClock } from './virtualClock.ts';
 
 const TYPES = ['Patient', 'Condition', 'Encounter'];
@@ -83,15 +84,11 @@ export async function siteOfRow(row: FaultRow, now?: () => number): Promise<RowS
           fhirBase: sandbox.fhirBase,
         })
       : await dataDirPopulation(dataDir);
-  const patients = [...population.patientIds()].flatMap((id): readonly PatientResource[] => {
-    const text = population.read('Patient', id)?.text.toString('utf8');
-    return [{ id }, ...(text === undefined ? [] : [JSON.parse(text) as PatientResource])];
-  });
   const asked = row.rosterOrdinals?.map((ordinal) => sandbox.patientIdAt(ordinal)!);
   return {
     site,
     types,
-    phi: wordsOf(patients),
+    phi: wordsOf(patientsOf(population)),
     tokens,
     trap,
     oracle: () => sandbox.oracle(oracleRows(types), asked),
@@ -166,6 +163,22 @@ export async function runRow(row: FaultRow): Promise<void> {
     await log.close();
   }
   await expectNoLeak(site, shown, made.phi, made.tokens);
+}
+
+/** A story, and the canary over all that its site left to be read. */
+export async function runStory({ tell }: FaultStory): Promise<void> {
+  const tokens = watchTokens();
+  const site = await tell();
+  const { patientCount: patients, fhirBase } = site.sandbox;
+  const population = generatedPopulation({ seed: 1, patients, special: false, fhirBase });
+  await expectNoLeak(site, {}, wordsOf(patientsOf(population)), tokens);
+}
+
+function patientsOf(population: Population): readonly PatientResource[] {
+  return [...population.patientIds()].flatMap((id): readonly PatientResource[] => {
+    const text = population.read('Patient', id)?.text.toString('utf8');
+    return [{ id }, ...(text === undefined ? [] : [JSON.parse(text) as PatientResource])];
+  });
 }
 
 /** The fault is gone, and what failed is asked again. */
