@@ -1,7 +1,6 @@
-// `npm run crash -- [--seed S]`: the crash tests as thorough as they can be; it takes hours. Runs are crashed at every
-// durable operation by real kills and by more kinds of power cuts, and a larger run is killed 1,000 times at random
-// moments. `npm run crash -- --kills N [--seed S]`: the random kills alone, N of them. `npm test` runs all of it sized
-// for CI.
+// `npm run crash -- --kills N [--seed S]`: a run is killed at random moments, N times all in all. Without `--kills` all crash
+// tests run as thorough as they can be, which takes hours: 1,000 kills, and more kinds of power cuts at every durable
+// operation. `npm test` runs all of it sized for CI.
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { parseArgs } from 'node:util';

@@ -2,8 +2,8 @@ import { expect } from 'vitest';
 import type { FaultRule } from '../../src/sandbox/startSandbox.ts';
 import { askedFor, heldBy, type Held } from '../support/asked.ts';
 import { runHere } from '../support/runHere.ts';
-import { expectWholeRuns, mailsByRun, settled } from './aftermath.ts';
-import { photographRun, restore, watch, type Image, type Watched } from './crashing.ts';
+import { expectWholeRuns, mailsByRun } from './aftermath.ts';
+import { photographRun, restore, type Image, type Watched } from './crashing.ts';
 import { isThorough, SEED } from './options.ts';
 import { FAILS_ONCE, makeSmallSite, type SmallSite } from './smallRun.ts';
 
@@ -43,33 +43,6 @@ export async function crashEverywhere({
     const crashes = `${kinds.length} durable operations, ${images.length} crashes`;
     process.stdout.write(`${name}: ${crashes}, seed ${SEED}; 0 lost, 0 twice\n`);
     return kinds;
-  } finally {
-    await small.close();
-  }
-}
-
-/** The same with real kills, before and after each operation, and each run a process of its own; returns how many. */
-export async function killEverywhere(): Promise<number> {
-  const small = await makeSmallSite();
-  const { site, sandbox } = small;
-  try {
-    const before = await heldBy(site);
-    let kills = 0;
-    for (let number = 1; ; number++) {
-      for (const how of ['before', 'after'] as const) {
-        await restore(site);
-        sandbox.setFaults(FAILS_ONCE);
-        const { result, kinds } = await watch(site, ['run', '--quiet'], { power: false, at: number, how });
-        if (kinds.length < number) return kills;
-        // The operation failed, as the one does that looks whether a rename would: there is no "after".
-        if (result.signal !== 'SIGKILL') continue;
-        kills++;
-        await settled(sandbox);
-        await goOn(small, before, false, async () => (await site.run(['run', '--quiet'])).code).catch(
-          at({ at: number, how, kind: kinds.at(-1)! }),
-        );
-      }
-    }
   } finally {
     await small.close();
   }
