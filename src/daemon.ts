@@ -1,4 +1,3 @@
-import path from 'node:path';
 import { openStateLedger, sendWaitingMail, type Surroundings } from './compose.ts';
 import { EXIT, type CommandContext } from './commands/context.ts';
 import { LiveConfig } from './commands/liveConfig.ts';
@@ -23,10 +22,11 @@ const LOOK_EVERY_MS = 60_000;
  * checkpointed; it goes on at the next start. The INI is read again at SIGHUP and when it changes.
  */
 export async function daemonCommand(context: CommandContext): Promise<number> {
-  const file = path.resolve(context.configFile);
-  const files = new FileWatch([file, path.join(path.dirname(file), '.env')], systemClock);
-  const known = await files.contentHash();
   const config = await LiveConfig.load(context);
+  const files = new FileWatch(() => config.current.files, systemClock);
+  const known = await files.contentHash();
+  // What was saved since it was read is read now; what is saved from here on has another hash.
+  await config.reload();
   const [first] = config.current.jobs;
   const { paths, logging } = first!.settings;
   const log = await openLog({ ...logging, folder: paths.log_folder, human: context.terminal !== undefined });
@@ -194,9 +194,7 @@ class Daemon {
   #lookAfterMail(): Promise<void> {
     return this.#turns.take('mail', () =>
       this.#use('mail', async (ledger) => {
-        const { held } = await sendWaitingMail(this.#config.current, ledger, this.#around);
-        // The file of a secret may hold another password by the next time. A bad INI is told of when it changes.
-        if (held > 0) await this.#config.reload().catch(() => undefined);
+        await sendWaitingMail(this.#config.current, ledger, this.#around);
       }),
     );
   }

@@ -45,15 +45,13 @@ export async function loadConfig(options: LoadOptions): Promise<Config> {
   const file = path.resolve(options.cwd ?? '.', options.file);
   const folder = path.dirname(file);
   const name = options.file;
+  const dotEnvFile = path.join(folder, '.env');
+  const files = new Set([file, dotEnvFile]);
   const text = await readIni(file, name);
   const lines = scanIni(text, name);
   const content = assignEntries(lines, parse(text), name);
   const dotEnvName = path.join(path.dirname(name), '.env');
-  const variables = readVariables(
-    options.env,
-    await readDotEnv(path.join(folder, '.env'), dotEnvName),
-    dotEnvName,
-  );
+  const variables = readVariables(options.env, await readDotEnv(dotEnvFile, dotEnvName), dotEnvName);
   const found: Findings = {
     problems: [...content.problems, ...variables.problems],
     warnings: [...content.warnings, ...variables.warnings],
@@ -79,7 +77,10 @@ export async function loadConfig(options: LoadOptions): Promise<Config> {
       isPresent: (section) => content.present.has(section) || isGiven(section, layered.keys),
       isBroken: (key) => content.broken.has(key),
       complete: options.complete ?? true,
-      readSecretFile,
+      readSecretFile: (secretFile) => {
+        files.add(secretFile);
+        return readSecretFile(secretFile);
+      },
     });
     found.problems.push(...resolved.problems);
     sources[jobName] = resolved.sources;
@@ -102,7 +103,7 @@ export async function loadConfig(options: LoadOptions): Promise<Config> {
     for (const { key } of inClear)
       found.warnings.push(`${name}: others can read ${key} here; chmod 600 ${name}`);
   }
-  return { file, jobs, warnings: [...new Set(found.warnings)], secrets, sources };
+  return { file, files: [...files], jobs, warnings: [...new Set(found.warnings)], secrets, sources };
 }
 
 async function readIni(file: string, name: string): Promise<string> {

@@ -56,6 +56,8 @@ export interface JobConfig {
 export interface Config {
   /** Absolute path of the INI. */
   readonly file: string;
+  /** All that it was read from, absolute: the INI, the `.env` beside it (there or not), files of secrets. */
+  readonly files: readonly string[];
   /** At least one, in the order of the INI. Keys marked `wide` are the same in all of them. */
   readonly jobs: readonly JobConfig[];
   /** One sentence each, for people; they hold no secret. */

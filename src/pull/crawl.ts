@@ -6,7 +6,7 @@ import type { ExactResource, SearchsetEntry } from '../fhir/searchset.ts';
 import type { SearchedType } from '../run/plan.ts';
 import type { SnapshotSettings } from '../run/snapshot.ts';
 import type { Cause, Outcome } from '../run/tally.ts';
-import type { FinishedSearch } from './groupCommit.ts';
+import type { FinishedSearch } from './finished.ts';
 import type { Identity, PatientIdentity } from './identity.ts';
 import { KeptResources, type MemoryBudget } from './keptResources.ts';
 

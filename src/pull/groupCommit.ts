@@ -3,43 +3,11 @@ import type { RecordName } from '../fhir/references.ts';
 import type { NdjsonWriter } from '../ndjson/writer.ts';
 import type { Ledger } from '../run/ledger.ts';
 import type { ChainPosition, RunRow, SharedRow, SharedState } from '../run/ledgerRows.ts';
-import {
-  emptyCommit,
-  OUTCOMES,
-  wholeCost,
-  type Cause,
-  type Commit,
-  type HttpCost,
-  type Outcome,
-  type RunTally,
-} from '../run/tally.ts';
+import { emptyCommit, OUTCOMES, wholeCost, type Commit, type HttpCost, type RunTally } from '../run/tally.ts';
 import type { Clock } from '../system/clock.ts';
-import type { KeptResource, KeptResources } from './keptResources.ts';
-
-/** A search of a patient that came to its end. */
-export interface FinishedSearch {
-  readonly kind: 'search';
-  readonly searchNo: number;
-  readonly outcome: Outcome;
-  readonly cause: Cause | undefined;
-  readonly kept: KeptResources;
-  /** Records of reference types that the kept resources name. */
-  readonly wanted: ReadonlyMap<string, RecordName>;
-  readonly warnings: readonly string[];
-}
-
-/** A record that was fetched because it is referred to. */
-export interface FinishedReference {
-  readonly kind: 'reference';
-  readonly typeNo: number;
-  readonly record: RecordName;
-  readonly outcome: Exclude<Outcome, 'empty'>;
-  readonly cause: Cause | undefined;
-  readonly bytes: Buffer | undefined;
-  readonly wanted: ReadonlyMap<string, RecordName>;
-}
-
-export type Finished = FinishedSearch | FinishedReference;
+import type { Finished, FinishedReference, FinishedSearch } from './finished.ts';
+import { GroupDraft, type DraftedRow } from './groupDraft.ts';
+import type { KeptResource } from './keptResources.ts';
 
 export interface GroupCommitOptions {
   readonly ledger: Ledger;
@@ -143,7 +111,7 @@ export class GroupCommit {
 
   async #commit(group: readonly Finished[], worked: NonNullable<Commit['worked']>): Promise<void> {
     const { writer } = this.#options;
-    const draft = new Draft((resourceType, resourceId) => this.#sharedRow(resourceType, resourceId));
+    const draft = new GroupDraft((resourceType, resourceId) => this.#sharedRow(resourceType, resourceId));
     for (const finished of group) {
       if (finished.kind === 'search') await this.#putSearch(finished, draft);
       else await this.#putReference(finished, draft);
@@ -156,7 +124,7 @@ export class GroupCommit {
     this.#options.committed();
   }
 
-  async #putSearch({ kept }: FinishedSearch, draft: Draft): Promise<void> {
+  async #putSearch({ kept }: FinishedSearch, draft: GroupDraft): Promise<void> {
     const { writer } = this.#options;
     for await (const resource of kept) {
       if (resource.uniqueness === 'run' && !this.#claim(resource, draft)) continue;
@@ -168,7 +136,7 @@ export class GroupCommit {
   }
 
   /** Whether this copy of a shared resource is the first of the run, and so the one that is written. */
-  #claim(resource: KeptResource, draft: Draft): boolean {
+  #claim(resource: KeptResource, draft: GroupDraft): boolean {
     const { resourceType, resourceId, contentCrc } = resource;
     const row = draft.find(resourceType, resourceId);
     if (row?.state === WRITTEN) {
@@ -183,13 +151,13 @@ export class GroupCommit {
     return true;
   }
 
-  async #putReference({ record, outcome, bytes }: FinishedReference, draft: Draft): Promise<void> {
+  async #putReference({ record, outcome, bytes }: FinishedReference, draft: GroupDraft): Promise<void> {
     const contentCrc = bytes === undefined ? 0 : crc32(bytes);
     draft.put({ ...record, state: STATE_OF_OUTCOME[outcome], contentCrc });
     if (bytes !== undefined) await this.#options.writer.append(record.resourceType, bytes);
   }
 
-  #putWanted(wanted: ReadonlyMap<string, RecordName>, draft: Draft): void {
+  #putWanted(wanted: ReadonlyMap<string, RecordName>, draft: GroupDraft): void {
     for (const { resourceType, resourceId } of wanted.values()) {
       const typeNo = this.#options.referencedTypeNo(resourceType);
       if (typeNo === undefined || draft.find(resourceType, resourceId) !== undefined) continue;
@@ -245,59 +213,3 @@ function costSince(before: HttpCost, now: HttpCost): HttpCost {
 }
 
 const OPTIONAL_COST: ReadonlySet<keyof HttpCost> = new Set(['pauses', 'pausedMs', 'outages', 'awayMs']);
-
-interface DraftedRow {
-  readonly row: SharedRow;
-  readonly isNew: boolean;
-}
-
-/** A group in the making: its rows are looked up here before the ledger. */
-class Draft {
-  readonly duplicates = { same: 0, differing: 0 };
-  readonly references: [number, number, Cause?][] = [];
-  readonly wanted = new Map<number, number>();
-  readonly #searches: [number, number, Cause?][] = [];
-  readonly #warnings: Record<string, number> = {};
-  readonly #rows = new Map<string, DraftedRow>();
-  readonly #inLedger: (resourceType: string, resourceId: string) => SharedRow | undefined;
-
-  constructor(inLedger: (resourceType: string, resourceId: string) => SharedRow | undefined) {
-    this.#inLedger = inLedger;
-  }
-
-  find(resourceType: string, resourceId: string): SharedRow | undefined {
-    return this.#rows.get(`${resourceType}/${resourceId}`)?.row ?? this.#inLedger(resourceType, resourceId);
-  }
-
-  put(row: SharedRow): void {
-    const key = `${row.resourceType}/${row.resourceId}`;
-    const isNew =
-      this.#rows.get(key)?.isNew ?? this.#inLedger(row.resourceType, row.resourceId) === undefined;
-    this.#rows.set(key, { row, isNew });
-  }
-
-  count(finished: Finished): void {
-    const outcome = OUTCOMES.indexOf(finished.outcome);
-    const { cause } = finished;
-    if (finished.kind === 'reference') {
-      this.references.push(cause ? [finished.typeNo, outcome, cause] : [finished.typeNo, outcome]);
-      return;
-    }
-    this.#searches.push(cause ? [finished.searchNo, outcome, cause] : [finished.searchNo, outcome]);
-    for (const code of finished.warnings) this.#warnings[code] = (this.#warnings[code] ?? 0) + 1;
-  }
-
-  get rows(): readonly DraftedRow[] {
-    return [...this.#rows.values()];
-  }
-
-  commit(): Pick<Commit, 'searches' | 'references' | 'wanted' | 'duplicates' | 'warnings'> {
-    return {
-      searches: this.#searches,
-      references: this.references,
-      wanted: [...this.wanted],
-      duplicates: [this.duplicates.same, this.duplicates.differing],
-      warnings: this.#warnings,
-    };
-  }
-}

@@ -9,7 +9,8 @@ import type { PullPlan, ReferencedType } from '../run/plan.ts';
 import type { Cause } from '../run/tally.ts';
 import type { Clock } from '../system/clock.ts';
 import { causeOf, isFinalAnswer, isServersDoing } from './crawl.ts';
-import type { FinishedReference, GroupCommit } from './groupCommit.ts';
+import type { FinishedReference } from './finished.ts';
+import type { GroupCommit } from './groupCommit.ts';
 import { forEachConcurrent } from './pool.ts';
 
 export interface ReferencePullOptions {

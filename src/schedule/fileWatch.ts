@@ -10,13 +10,13 @@ const LOOK_EVERY_MS = 60_000;
 /** Editors write a file in several steps, or put another one in its place. */
 const SETTLE_MS = 200;
 
-/** Watches the contents of a few files, which need not exist, nor stay the same file. */
+/** Watches the contents of a few files, which need not exist, nor stay the same file; nor need the list stay the same. */
 export class FileWatch {
-  readonly #files: readonly string[];
+  readonly #files: () => readonly string[];
   readonly #bell: Bell;
   readonly #clock: Clock;
 
-  constructor(files: readonly string[], clock: Clock) {
+  constructor(files: () => readonly string[], clock: Clock) {
     this.#files = files;
     this.#clock = clock;
     this.#bell = new Bell(clock);
@@ -25,7 +25,7 @@ export class FileWatch {
   /** sha256 of all contents. */
   async contentHash(): Promise<string> {
     const hash = createHash('sha256');
-    for (const file of this.#files) {
+    for (const file of this.#files()) {
       const content = await readFile(file).catch(() => undefined);
       hash.update(content === undefined ? '-' : `${content.length}:`).update(content ?? '');
     }
@@ -55,11 +55,10 @@ export class FileWatch {
 
   /** The folders, since a file that is replaced is another one. Only ever a help: none is needed. */
   #watchFolders(): readonly FSWatcher[] {
-    const names = new Set(this.#files.map((file) => path.basename(file)));
-    return [...new Set(this.#files.map((file) => path.dirname(file)))].flatMap((folder) => {
+    return [...new Set(this.#files().map((file) => path.dirname(file)))].flatMap((folder) => {
       try {
         const watcher = watch(folder, { persistent: false }, (_, name) => {
-          if (name === null || names.has(name)) this.#bell.ring();
+          if (name === null || this.#files().some((file) => path.basename(file) === name)) this.#bell.ring();
         });
         watcher.on('error', () => watcher.close());
         return [watcher];
@@ -70,7 +69,7 @@ export class FileWatch {
   }
 
   async #dates(): Promise<string> {
-    const all = await Promise.all(this.#files.map((file) => stat(file).catch(() => undefined)));
+    const all = await Promise.all(this.#files().map((file) => stat(file).catch(() => undefined)));
     return all.map((found) => (found ? `${found.ino} ${found.size} ${found.mtimeMs}` : '-')).join();
   }
 }

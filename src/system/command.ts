@@ -25,7 +25,7 @@ export async function runCommand(
 ): Promise<CommandEnd> {
   const [program, ...args] = words;
   if (program === undefined || options.signal.aborted) return 'not started';
-  const env = Object.fromEntries(PASSED_ON.flatMap((name) => [[name, process.env[name]]]));
+  const env = Object.fromEntries(PASSED_ON.map((name) => [name, process.env[name]]));
   return new Promise((resolve) => {
     const child = spawn(program, args, {
       env,

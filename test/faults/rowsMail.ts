@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
-import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
-import { onTestFinished } from 'vitest';
+import { connect, createServer } from 'node:net';
 import { startSmtpServer, type SmtpFault } from '../../src/sandbox/smtp.ts';
+import { listenForTest } from '../support/loopback.ts';
 import type { FaultRow, MailTrouble } from './row.ts';
 
 const WAITS =
@@ -30,10 +30,9 @@ const refusedLogin = (code: 535 | 454): FaultRow =>
 
 /** A way to the mail server that is cut once so much of a mail has passed. Gone when the running test ends. */
 async function startCuttingWay(port: number, bytes: number): Promise<number> {
-  const sockets = new Set<Socket>();
   const server = createServer((near) => {
     const far = connect(port, '127.0.0.1');
-    for (const socket of [near, far]) sockets.add(socket.on('error', () => undefined));
+    far.on('error', () => near.destroy());
     let passed = 0;
     near.on('data', (chunk: Buffer) => {
       passed += chunk.length;
@@ -43,15 +42,7 @@ async function startCuttingWay(port: number, bytes: number): Promise<number> {
     far.on('data', (chunk: Buffer) => near.write(chunk)).on('close', () => near.destroy());
     near.on('close', () => far.destroy());
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  onTestFinished(
-    () =>
-      new Promise<void>((resolve) => {
-        for (const socket of sockets) socket.destroy();
-        server.close(() => resolve());
-      }),
-  );
-  return (server.address() as AddressInfo).port;
+  return listenForTest(server);
 }
 
 /** Mail: never lost, never in clear, and never what a run fails for. */

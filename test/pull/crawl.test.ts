@@ -3,7 +3,7 @@ import { FhirClient } from '../../src/fhir/client.ts';
 import { ServerGate } from '../../src/fhir/serverGate.ts';
 import { createUrlPolicy } from '../../src/fhir/urlPolicy.ts';
 import { pullSearch } from '../../src/pull/crawl.ts';
-import type { FinishedSearch } from '../../src/pull/groupCommit.ts';
+import type { FinishedSearch } from '../../src/pull/finished.ts';
 import { PatientIdentity } from '../../src/pull/identity.ts';
 import { snapshotFolder, writeRosterSnapshot } from '../../src/run/snapshot.ts';
 import type { SearchedType } from '../../src/run/plan.ts';

@@ -1,4 +1,3 @@
-import { request, type IncomingHttpHeaders } from 'node:http';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { FaultAction, FaultMatch, FaultWhen } from '../../src/sandbox/faults.ts';
@@ -9,9 +8,11 @@ import {
   getFhir,
   nextOf,
   postToken,
+  rawAnswer,
   resourceTexts,
   rsaKey,
   tokenFor,
+  type RawAnswer,
 } from './support/client.ts';
 
 const key = rsaKey();
@@ -34,39 +35,8 @@ const fault = (then: FaultAction, match: FaultMatch = { endpoint: 'search' }, wh
   sandbox.setFaults([{ match, then, ...(when ? { when } : {}) }]);
 const get = (path: string) => getFhir(sandbox, token, path);
 
-interface RawAnswer {
-  readonly status: number;
-  readonly headers: IncomingHttpHeaders;
-  readonly body: Buffer;
-  /** The body ended as its headers promised. */
-  readonly complete: boolean;
-}
-
-/** Without fetch's kindness: what came over the wire, however it ended. Rejects when nothing came. */
-function getRaw(path: string, headers: Record<string, string> = {}, abandonMs?: number): Promise<RawAnswer> {
-  return new Promise((resolve, reject) => {
-    const sent = request(
-      `${sandbox.fhirBase}/${path}`,
-      { headers: { authorization: `Bearer ${token}`, ...headers } },
-      (response) => {
-        const chunks: Buffer[] = [];
-        response.on('data', (chunk: Buffer) => chunks.push(chunk));
-        response.on('error', () => {});
-        response.on('close', () =>
-          resolve({
-            status: response.statusCode ?? 0,
-            headers: response.headers,
-            body: Buffer.concat(chunks),
-            complete: response.complete,
-          }),
-        );
-      },
-    );
-    sent.on('error', reject);
-    if (abandonMs !== undefined) setTimeout(() => sent.destroy(new Error('abandoned')), abandonMs);
-    sent.end();
-  });
-}
+const getRaw = (path: string, headers: Record<string, string> = {}, abandonMs?: number): Promise<RawAnswer> =>
+  rawAnswer(`${sandbox.fhirBase}/${path}`, { authorization: `Bearer ${token}`, ...headers }, abandonMs);
 
 const lastStatus = () => sandbox.requests.at(-1)?.status;
 

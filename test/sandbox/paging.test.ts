@@ -1,9 +1,8 @@
-import { request } from 'node:http';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { pageSpans } from '../../src/sandbox/paging.ts';
 import { startSandbox, type Sandbox } from '../../src/sandbox/startSandbox.ts';
-import { codesOf, getFhir, nextOf, rsaKey, tokenFor, type Parsed } from './support/client.ts';
+import { codesOf, getFhir, nextOf, rawAnswer, rsaKey, tokenFor, type Parsed } from './support/client.ts';
 
 let sandbox: Sandbox;
 let token: string;
@@ -100,19 +99,11 @@ describe('pages', () => {
 });
 
 describe('compression', () => {
-  const raw = (path: string, encoding: string) =>
-    new Promise<{ encoding: string | undefined; body: Buffer }>((resolve, reject) => {
-      const headers = { authorization: `Bearer ${token}`, 'accept-encoding': encoding };
-      request(`${sandbox.fhirBase}/${path}`, { headers }, (response) => {
-        const chunks: Buffer[] = [];
-        response.on('data', (chunk: Buffer) => chunks.push(chunk));
-        response.on('end', () =>
-          resolve({ encoding: response.headers['content-encoding'], body: Buffer.concat(chunks) }),
-        );
-      })
-        .on('error', reject)
-        .end();
-    });
+  const raw = async (path: string, encoding: string) => {
+    const asked = { authorization: `Bearer ${token}`, 'accept-encoding': encoding };
+    const { headers, body } = await rawAnswer(`${sandbox.fhirBase}/${path}`, asked);
+    return { encoding: headers['content-encoding'], body };
+  };
 
   it('is gzip where asked for and worth it', async () => {
     const path = `Encounter?patient=${heavy()}`;

@@ -1,9 +1,10 @@
-import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { createServer } from 'node:net';
 import { readFile, writeFile } from 'node:fs/promises';
 import { generate } from 'selfsigned';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { startSmtpServer } from '../../src/sandbox/smtp.ts';
 import { startSandbox } from '../../src/sandbox/startSandbox.ts';
+import { listenForTest } from '../support/loopback.ts';
 import { newestRun, runsOf } from '../support/publishedRun.ts';
 import { startRelay } from '../support/relay.ts';
 import { siteForTest, type Site } from '../support/site.ts';
@@ -125,9 +126,7 @@ describe('the FHIR server’s certificate', () => {
 /** A mail server as somebody in between makes it look: without STARTTLS; what it hears is kept. */
 async function startStripped(): Promise<{ readonly port: number; readonly heard: () => string }> {
   let heard = '';
-  const sockets = new Set<Socket>();
   const server = createServer((socket) => {
-    sockets.add(socket.on('error', () => undefined));
     socket.write('220 bridge ESMTP\r\n');
     socket.on('data', (chunk: Buffer) => {
       heard += chunk.toString('latin1');
@@ -138,15 +137,7 @@ async function startStripped(): Promise<{ readonly port: number; readonly heard:
       else socket.write('250 ok\r\n');
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  onTestFinished(
-    () =>
-      new Promise<void>((resolve) => {
-        for (const socket of sockets) socket.destroy();
-        server.close(() => resolve());
-      }),
-  );
-  return { port: (server.address() as AddressInfo).port, heard: () => heard };
+  return { port: await listenForTest(server), heard: () => heard };
 }
 
 interface Status {

@@ -1,7 +1,6 @@
 import { request as forward, createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
-import { onTestFinished } from 'vitest';
+import { listenForTest } from './loopback.ts';
 
 export interface RelayedRequest {
   readonly method: string;
@@ -52,17 +51,7 @@ export async function startRelay({ to, answer, tls }: RelayOptions): Promise<Rel
   };
   const server = tls ? createTlsServer(tls, relay) : createServer(relay);
   // A client that does not trust the certificate ends the connection.
-  const sockets = new Set<Socket>();
-  server.on('connection', (socket: Socket) => sockets.add(socket.on('error', () => undefined)));
   server.on('tlsClientError', () => undefined);
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  onTestFinished(
-    () =>
-      new Promise<void>((resolve) => {
-        for (const socket of sockets) socket.destroy();
-        server.close(() => resolve());
-      }),
-  );
-  const { port } = server.address() as AddressInfo;
+  const port = await listenForTest(server);
   return { origin: `${tls ? 'https' : 'http'}://127.0.0.1:${port}`, port, requests };
 }

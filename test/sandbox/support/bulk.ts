@@ -1,6 +1,14 @@
-import { request, type IncomingHttpHeaders } from 'node:http';
 import type { Sandbox } from '../../../src/sandbox/startSandbox.ts';
-import { assertionFor, postToken, sha256, type Fetched, type Parsed, type TestKey } from './client.ts';
+import {
+  assertionFor,
+  postToken,
+  rawAnswer,
+  sha256,
+  type Fetched,
+  type Parsed,
+  type RawAnswer,
+  type TestKey,
+} from './client.ts';
 
 /** Bulk Data by plain HTTP: none of the project's own code. */
 
@@ -90,38 +98,13 @@ export const getFile = (token: string | undefined, url: string, headers: Record<
     ...headers,
   });
 
-export interface RawFile {
-  readonly status: number;
-  readonly headers: IncomingHttpHeaders;
-  readonly body: Buffer;
-  /** The body ended as its headers promised. */
-  readonly complete: boolean;
-}
-
-/** Without fetch's kindness: what came over the wire, however it ended. Rejects when nothing came. */
+/** `rawAnswer` with a token, or without. */
 export function rawFile(
   token: string | undefined,
   url: string,
   headers: Record<string, string> = {},
-): Promise<RawFile> {
-  return new Promise((resolve, reject) => {
-    const authorization = token === undefined ? {} : { Authorization: `Bearer ${token}` };
-    const sent = request(url, { headers: { ...authorization, ...headers } }, (response) => {
-      const chunks: Buffer[] = [];
-      response.on('data', (chunk: Buffer) => chunks.push(chunk));
-      response.on('error', () => {});
-      response.on('close', () =>
-        resolve({
-          status: response.statusCode ?? 0,
-          headers: response.headers,
-          body: Buffer.concat(chunks),
-          complete: response.complete,
-        }),
-      );
-    });
-    sent.on('error', reject);
-    sent.end();
-  });
+): Promise<RawAnswer> {
+  return rawAnswer(url, { ...(token === undefined ? {} : { Authorization: `Bearer ${token}` }), ...headers });
 }
 
 /** Polls until the answer is no longer 202; at most 50 times. */

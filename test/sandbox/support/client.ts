@@ -1,4 +1,5 @@
 import { createHash, generateKeyPairSync, randomUUID, sign, type KeyObject } from 'node:crypto';
+import { request, type IncomingHttpHeaders } from 'node:http';
 import type { Sandbox } from '../../../src/sandbox/startSandbox.ts';
 
 /** A plain HTTP client for the sandbox, made of node:crypto and fetch alone: none of the project's own code. */
@@ -169,4 +170,38 @@ export async function collected<T>(items: AsyncIterable<T>): Promise<T[]> {
   const list: T[] = [];
   for await (const item of items) list.push(item);
   return list;
+}
+
+export interface RawAnswer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Buffer;
+  /** The body ended as its headers promised. */
+  readonly complete: boolean;
+}
+
+/** Without fetch's kindness: what came over the wire, however it ended. Rejects when nothing came. */
+export function rawAnswer(
+  url: string,
+  headers: Readonly<Record<string, string>>,
+  abandonMs?: number,
+): Promise<RawAnswer> {
+  return new Promise((resolve, reject) => {
+    const sent = request(url, { headers }, (response) => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('error', () => {});
+      response.on('close', () =>
+        resolve({
+          status: response.statusCode ?? 0,
+          headers: response.headers,
+          body: Buffer.concat(chunks),
+          complete: response.complete,
+        }),
+      );
+    });
+    sent.on('error', reject);
+    if (abandonMs !== undefined) setTimeout(() => sent.destroy(new Error('abandoned')), abandonMs);
+    sent.end();
+  });
 }
