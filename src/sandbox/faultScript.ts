@@ -6,6 +6,8 @@ export interface FaultSubject {
   readonly endpoint: FaultEndpoint;
   readonly type?: string | undefined;
   readonly patientId?: string | undefined;
+  /** Of what is read. */
+  readonly id?: string | undefined;
   readonly query: string;
   readonly page?: number | undefined;
   readonly url: string;
@@ -35,6 +37,7 @@ export function faultScript(
       (match.endpoint === undefined || match.endpoint === subject.endpoint) &&
       (match.type === undefined || match.type === subject.type) &&
       (match.patient === undefined || patient === subject.patientId) &&
+      (match.id === undefined || match.id === subject.id) &&
       (match.query === undefined || subject.query.includes(match.query)) &&
       (match.page === undefined || match.page === subject.page)
     );

@@ -23,6 +23,8 @@ export interface FaultMatch {
   readonly type?: string;
   /** Ordinal or logical id of the patient searched or read. */
   readonly patient?: number | string;
+  /** Logical id of what is read. */
+  readonly id?: string;
   /** A piece of the decoded query (or search form), as `name=value&name=value`. */
   readonly query?: string;
   /** Page of a search, of a manifest, or number of an export's file, from 1. */
@@ -124,6 +126,7 @@ const MATCH: Readonly<Record<string, Check>> = {
   endpoint: oneOf(...FAULT_ENDPOINTS),
   type: isText,
   patient: (value) => isNumber(value) || isText(value),
+  id: isText,
   query: isText,
   page: isNumber,
 };

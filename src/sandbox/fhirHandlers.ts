@@ -48,9 +48,16 @@ function denied(exchange: Exchange, type: string, interaction: 'read' | 'search'
   return outcomeAnswer(403, [issueOf('4118')], { 'WWW-Authenticate': challenge });
 }
 
-/** Whether FHIR's own form is asked for: also where nothing is said. */
+/** Whether FHIR's own form is asked for, by what is wanted most (RFC 9110, 12.5.1): also where nothing is said. */
 function wantsJson(exchange: Exchange): boolean {
-  return /json|\*\/\*/i.test(exchange.header('accept') ?? '*/*');
+  const wanted = (exchange.header('accept') ?? '*/*').split(',').map((range) => {
+    const [type = '', ...parameters] = range.split(';');
+    const [, weight = '1'] = parameters.map((text) => /^\s*q=([\d.]+)\s*$/i.exec(text)).find(Boolean) ?? [];
+    return { type, weight: Number(weight) };
+  });
+  // Sorting keeps the order of what is wanted alike.
+  const [most] = wanted.toSorted((a, b) => b.weight - a.weight);
+  return /json|\*\/\*/i.test(most?.type ?? '');
 }
 
 /** A Binary's content under its own type (FHIR R4, Binary, "Serving Binary Resources using the RESTful API"). */

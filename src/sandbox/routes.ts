@@ -109,7 +109,7 @@ export function fhirRoutes(options: RouteOptions): readonly Route[] {
       pattern: at('/([A-Z][A-Za-z]+)/([^/$_][^/]*)'),
       subject: (exchange, [type = '', id = '']) => {
         const owner = type === 'Patient' ? id : context.population.read(type, id)?.patients[0];
-        return { endpoint: 'read', type, patientId: owner, query: '', url: exchange.url };
+        return { endpoint: 'read', type, id, patientId: owner, query: '', url: exchange.url };
       },
       handle: async (exchange, [type = '', id = '']) => fhir.read(exchange, type, id),
     },

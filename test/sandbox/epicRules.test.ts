@@ -70,7 +70,9 @@ describe('what it answers', () => {
     const { url, contentType } = document.content[0].attachment;
     const content = await atEpic(url, { Accept: contentType });
     expect(content.headers.get('content-type')).toBe('text/html');
-    for (const accept of ['application/fhir+json', '*/*']) {
+    const preferred = await atEpic(url, { Accept: `*/*;q=0.5, ${contentType}` });
+    expect(preferred.text).toBe(content.text);
+    for (const accept of ['application/fhir+json', '*/*', 'text/html;q=0.5, application/fhir+json']) {
       const { json } = await atEpic(url, { Accept: accept });
       expect(json.resourceType).toBe('Binary');
       expect(Buffer.from(json.data, 'base64').toString()).toBe(content.text);
