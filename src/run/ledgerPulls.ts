@@ -3,6 +3,7 @@ import { RoundsError } from '../errors.ts';
 import { asDatabaseError, type Session } from '../system/sqlite.ts';
 import {
   asSharedRow,
+  contentText,
   identityCrc,
   sharedCrc,
   type ChainPosition,
@@ -42,11 +43,12 @@ export class PullTables {
     const crc = crc32(body, position.crc);
     const commitNo = position.commitNo + 1;
     const put = this.#session.prepare(
-      `INSERT INTO shared VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE
-       SET state = excluded.state, content_crc = excluded.content_crc, crc = excluded.crc`,
+      `INSERT INTO shared VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+       state = excluded.state, content_crc = excluded.content_crc, crc = excluded.crc, content = excluded.content`,
     );
     for (const row of shared) {
-      put.run(runNo, row.resourceType, row.resourceId, row.state, row.contentCrc, sharedCrc(row));
+      const { resourceType, resourceId, state, contentCrc } = row;
+      put.run(runNo, resourceType, resourceId, state, contentCrc, sharedCrc(row), contentText(row));
     }
     if (commit.retry) this.#wantFailedAgain(runNo);
     this.#session.prepare('INSERT INTO commits VALUES (?, ?, ?, ?)').run(runNo, commitNo, body, crc);
@@ -201,7 +203,7 @@ export class PullTables {
       .run(to, from);
     this.#session
       .prepare(
-        'INSERT INTO shared SELECT ?, resource_type, resource_id, state, content_crc, crc FROM shared WHERE run_no = ?',
+        'INSERT INTO shared SELECT ?, resource_type, resource_id, state, content_crc, crc, content FROM shared WHERE run_no = ?',
       )
       .run(to, from);
     const last = this.#session

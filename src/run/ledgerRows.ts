@@ -29,16 +29,26 @@ export interface RunRow {
   readonly summary: RunSummary | undefined;
 }
 
-/** A resource that names no patient or several: one row (type, id) a run. */
+/** A resource that names no patient or several, or an attachment: one row (type, id) a run. */
 export interface SharedRow {
   readonly resourceType: string;
   readonly resourceId: string;
   readonly state: SharedState;
   /** CRC-32 of the bytes written; 0 while nothing is. */
   readonly contentCrc: number;
+  /** Of an attachment that was downloaded: what its file is. */
+  readonly content?: StoredContent;
 }
-/** 0 wanted by reference, 1 written, 2 gap, 3 failed. */
+/** 0 wanted by reference, 1 written, 2 gap or passed over, 3 failed. */
 export type SharedState = 0 | 1 | 2 | 3;
+
+/** The content of an attachment. It lies in a file that is named by its hash. */
+export interface StoredContent {
+  readonly sha256: string;
+  readonly bytes: number;
+  /** As the server's answer named it; undefined where it did not. */
+  readonly contentType?: string;
+}
 
 /** Where a run's chain of commits stands. */
 export interface ChainPosition {
@@ -94,7 +104,7 @@ function parsed<T>(json: string): T {
     return JSON.parse(json) as T;
   } catch {
     // Without the parser's message, which quotes what it was given.
-    throw new RoundsError('LEDGER_DAMAGED', 'a row of the ledger’s runs was altered');
+    throw new RoundsError('LEDGER_DAMAGED', 'a row of the ledger was altered');
   }
 }
 
@@ -104,6 +114,8 @@ export interface StoredShared {
   readonly state: number;
   readonly content_crc: number;
   readonly crc: number;
+  /** Not in ledgers before version 4, which are read without being brought forward. */
+  readonly content?: string | null;
 }
 
 export function asSharedRow(row: StoredShared): SharedRow {
@@ -112,12 +124,20 @@ export function asSharedRow(row: StoredShared): SharedRow {
     resourceId: row.resource_id,
     state: row.state as SharedState,
     contentCrc: row.content_crc,
+    ...(typeof row.content === 'string' ? { content: parsed<StoredContent>(row.content) } : {}),
   };
+}
+
+/** How a row's content stands in its column. */
+export function contentText({ content }: SharedRow): string | null {
+  return content === undefined ? null : JSON.stringify(content);
 }
 
 /** Guards a shared row: SQLite's own check would not see a flipped integer. */
 export function sharedCrc(row: SharedRow): number {
-  return crc32(`${row.resourceType}/${row.resourceId} ${row.state} ${row.contentCrc}`);
+  return crc32(
+    `${row.resourceType}/${row.resourceId} ${row.state} ${row.contentCrc}${contentText(row) ?? ''}`,
+  );
 }
 
 export function identityCrc(patientNo: number, patientId: string): number {

@@ -9,7 +9,7 @@ import type { Database } from '../system/sqlite.ts';
  *   body, started from the crc before, so that a changed, lost or foreign row shows.
  * - identities: patients whose id at the server is not the roster's (an MRN, a merged record).
  * - shared: resources that name no patient or several, unique by this row in the whole run; also what is wanted
- *   by reference. `crc` guards the row.
+ *   by reference, and attachments. `crc` guards the row; `content` says what an attachment's file is (version 4).
  * - outbox: mails waiting to be sent.
  * - holders: who holds a lock. The lock itself is the operating system's (lock.ts).
  * - incidents: what befell the ledger or the disk and stands in the reports until a complete run (ledgerIncidents.ts).
@@ -129,6 +129,9 @@ export const MIGRATIONS: readonly string[] = [
     at INTEGER NOT NULL,
     PRIMARY KEY (kind, job)
   ) STRICT, WITHOUT ROWID;
+  `,
+  `
+  ALTER TABLE shared ADD COLUMN content TEXT;
   `,
 ];
 

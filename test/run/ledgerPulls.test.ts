@@ -74,11 +74,13 @@ describe('shared rows and identities', () => {
   it.each([
     ['a flipped state', `UPDATE shared SET state = 1 WHERE resource_id = 'b'`],
     ['a flipped content check sum', `UPDATE shared SET content_crc = 112 WHERE resource_id = 'a'`],
+    ['a changed content', `UPDATE shared SET content = '{"sha256":"","bytes":1}' WHERE resource_id = 'a'`],
+    ['a cut content', `UPDATE shared SET content = '{"sha256"' WHERE resource_id = 'a'`],
     ['another id', `UPDATE shared SET resource_id = 'c' WHERE resource_id = 'b'`],
     ['a lost row', `DELETE FROM shared WHERE resource_id = 'a'`],
     [
       'a foreign row',
-      `INSERT INTO shared SELECT run_no, 'Device', resource_id, state, content_crc, crc FROM shared`,
+      `INSERT INTO shared SELECT run_no, 'Device', resource_id, state, content_crc, crc, content FROM shared`,
     ],
     ['a changed identity', `UPDATE identities SET patient_id = 'other'`],
     ['a moved identity', `UPDATE identities SET patient_no = 7`],

@@ -45,6 +45,9 @@ describe.each(versions)('a ledger of version %i', (version) => {
     expect(tally.totals).toEqual({ planned: 6, ok: 3, empty: 1, gap: 1, failed: 0 });
     expect(tally.files.get('Practitioner 1')).toMatchObject({ bytes: 120, count: 1 });
     expect(ledger.pulls.sharedRow(open.runNo, 'Practitioner', 'pr-1')?.contentCrc).toBe(305419896);
+    expect(ledger.pulls.sharedRow(open.runNo, 'Attachment', 'Binary/b-1')?.content?.bytes).toBe(
+      version >= 4 ? 12 : undefined,
+    );
     expect(ledger.pulls.identityOf(open.runNo, 0)).toBe('survivor');
     expect(ledger.pulls.commit(open.runNo, position, { ...emptied(), searches: [[3, 0]] }, []).commitNo).toBe(
       4,
