@@ -176,6 +176,22 @@ export const ERROR_CODES = {
     'The server’s CapabilityStatement has no such type: disable its row in the list.',
   ),
   REFERENCE_MISSING: define('permanent', 'A resource refers to a record that the server does not return.'),
+  ATTACHMENT_TYPE: define(
+    'permanent',
+    'Passed over, as [attachments] types says; nothing is to be done unless it is wanted.',
+  ),
+  ATTACHMENT_TOO_LARGE: define(
+    'permanent',
+    'Passed over, as [attachments] max_megabytes says; raise it where larger ones are wanted.',
+  ),
+  ATTACHMENT_UNREADABLE: define(
+    'permanent',
+    'The server has no content for this attachment, or none that is base64; look at it there.',
+  ),
+  ATTACHMENT_REPLACED: define(
+    'transient',
+    'Something between here and the FHIR server answered in the place of an attachment; it is asked again.',
+  ),
   MRN_UNMATCHED: define('permanent', 'No patient has this MRN: check the roster line and mrn_system.'),
   MRN_AMBIGUOUS: define(
     'permanent',

@@ -66,6 +66,11 @@ export const CAUSES: Readonly<Record<ErrorCode, string>> = {
   FHIR_DOCUMENT_QUOTA: 'The client has fetched as many documents today as Epic allows.',
   TYPE_NOT_OFFERED: 'The list names a resource type that this server does not have.',
   REFERENCE_MISSING: 'A resource that was pulled refers to a record that the server does not give out.',
+  ATTACHMENT_TYPE: 'The attachment’s MIME type is not among those that [attachments] types lists.',
+  ATTACHMENT_TOO_LARGE: 'The attachment is larger than [attachments] max_megabytes.',
+  ATTACHMENT_UNREADABLE: 'An attachment is empty at the server, or its data is no base64.',
+  ATTACHMENT_REPLACED:
+    'A web page (to sign in, a proxy’s) or some JSON came with 200 where a document of another type is declared.',
   MRN_UNMATCHED: 'Patient?identifier= finds nobody for the MRN of this roster line.',
   MRN_AMBIGUOUS: 'Patient?identifier= finds several people for the MRN of this roster line.',
   PATIENT_MERGED: 'The patient’s record was merged into that of another line.',

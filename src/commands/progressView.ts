@@ -127,5 +127,6 @@ export function lineOfEvent(event: RunEvent): string | undefined {
 const PHASES = {
   'second-pass': 'asking failed searches once more',
   references: 'fetching what was referred to',
+  attachments: 'downloading attachments',
   publishing: 'publishing',
 } as const;

@@ -9,6 +9,9 @@ export interface Findings {
   readonly warnings: string[];
 }
 
+/** `application/pdf`, or `text/*`. */
+const MIME_TYPE = /^[a-z0-9!#$&^_.+-]+\/(?:\*|[a-z0-9!#$&^_.+-]+)$/i;
+
 /** Where a key of a job was given, as the start of a message. */
 export type WhereOf = (jobName: string, name: string) => string;
 
@@ -16,7 +19,7 @@ export type WhereOf = (jobName: string, name: string) => string;
 export function checkJob({ jobName, method, settings }: JobConfig, whereOf: WhereOf, found: Findings): void {
   const report = (name: string, what: string): void =>
     void found.problems.push({ where: whereOf(jobName, name), what });
-  const { bulk, console: webConsole, email, jwt_settings: jwt } = settings;
+  const { attachments, bulk, console: webConsole, email, jwt_settings: jwt } = settings;
 
   // iat lies ten seconds back against clock differences, and exp - iat may be five minutes at most (Epic, H).
   if (jwt.jwt_expiry_minutes > 4.8) {
@@ -31,6 +34,9 @@ export function checkJob({ jobName, method, settings }: JobConfig, whereOf: Wher
   const badType = bulk.types?.find((type) => !/^[A-Z][A-Za-z]+$/.test(type));
   if (badType !== undefined)
     report('bulk.types', `has "${badType}"; write resource types such as Patient, Observation`);
+  const noMimeType = attachments.types?.find((type) => !MIME_TYPE.test(type));
+  if (noMimeType !== undefined)
+    report('attachments.types', `has "${noMimeType}"; write MIME types such as text/*, application/pdf`);
   if (!isLoopback(webConsole.host)) {
     report('console.host', 'is no loopback address; write 127.0.0.1 and reach it through an SSH tunnel');
   }

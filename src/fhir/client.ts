@@ -1,4 +1,5 @@
 import { asRoundsError, RoundsError, type ErrorCode } from '../errors.ts';
+import { readContent, type Content } from './attachments.ts';
 import { readCapability, type Capability } from './capability.ts';
 import type { HttpCost } from '../run/tally.ts';
 import type { Clock } from '../system/clock.ts';
@@ -37,6 +38,9 @@ export type SearchParameters = readonly (readonly [name: string, value: string])
 const RETRY_BASE_MS = 500;
 const RETRY_CAP_MS = 60_000;
 const FHIR_JSON = 'application/fhir+json';
+/** A content in a FHIR Binary is base64, with other elements around it. */
+const BASE64_GROWTH = 4 / 3;
+const BINARY_OVERHEAD_BYTES = 64 * 1024;
 /** A question's 401s, the one that renewed the token included, after which the token itself is doubted. */
 const FRESH_REFUSALS = 2;
 
@@ -107,6 +111,22 @@ export class FhirClient {
     const answer = await this.#ask({ method: 'GET', url }, ({ body }) => readResource(body));
     if (answer.resourceType === resourceType) return answer;
     throw new RoundsError('FHIR_FOREIGN_TYPE', `a read of ${resourceType} answered another type`);
+  }
+
+  /**
+   * The content of a document: what an attachment's URL leads to, relative or absolute, under the base. It is asked for
+   * as it is; a server that answers with a FHIR Binary is understood too. `declared`: its MIME type as the resource
+   * says. Throws URL_REFUSED for a URL that leads away from the server, BODY_TOO_LARGE past `maxBytes`, and as `readContent`.
+   */
+  async content(url: string, declared: string | undefined, maxBytes: number): Promise<Content> {
+    const { urlPolicy } = this.#options;
+    const request: HttpRequest = {
+      method: 'GET',
+      url: urlPolicy.next(url, `${urlPolicy.base}/`).href,
+      headers: { accept: declared === undefined ? '*/*' : `${declared}, */*;q=0.5` },
+      maxBytes: Math.ceil(maxBytes * BASE64_GROWTH) + BINARY_OVERHEAD_BYTES,
+    };
+    return this.#ask(request, (response) => readContent(response, declared, maxBytes));
   }
 
   async #fetchPage(request: HttpRequest): Promise<FetchedPage> {
@@ -219,8 +239,8 @@ export class FhirClient {
     const response = await http.request({
       ...request,
       headers: {
-        ...request.headers,
         accept: FHIR_JSON,
+        ...request.headers,
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
         'epic-client-id': clientId,
       },

@@ -22,6 +22,8 @@ export interface NdjsonWriterOptions {
   readonly committed: readonly NdjsonPart[];
   /** Parts of an earlier run, linked into this folder: never appended to. */
   readonly isFrozen: (part: NdjsonPart) => boolean;
+  /** Entries of the folder that are somebody else's: left alone where all but the committed is removed. */
+  readonly others?: readonly string[];
 }
 
 interface OpenPart {
@@ -75,8 +77,8 @@ export class NdjsonWriter {
   }
 
   async #restore(): Promise<void> {
-    const { folder, committed, fileName, isFrozen } = this.#options;
-    const kept = new Set(committed.map((part) => fileName(part.resourceType, part.part)));
+    const { folder, committed, fileName, isFrozen, others = [] } = this.#options;
+    const kept = new Set([...others, ...committed.map((part) => fileName(part.resourceType, part.part))]);
     for (const entry of await readdir(folder, { withFileTypes: true })) {
       if (!kept.has(entry.name)) await rm(path.join(folder, entry.name), { recursive: true });
     }

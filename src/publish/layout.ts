@@ -24,6 +24,18 @@ export function jobFolders(exportFolder: string, jobName: string): JobFolders {
   };
 }
 
+/** Contents of documents by their sha256, in a run's folder. */
+export const ATTACHMENTS = 'attachments';
+/** Where they arrive; never published. */
+export const ATTACHMENTS_ARRIVING = '.attachments';
+/** Which resource each of them is of. */
+export const ATTACHMENT_INDEX = 'attachments.ndjson';
+
+/** The hash in the name of an attachment's file (`attachments/<sha256>`); undefined for any other file of a run. */
+export function hashInName(url: string): string | undefined {
+  return /^attachments\/([0-9a-f]{64})$/.exec(url)?.[1];
+}
+
 export const RUN_ID = /^\d{8}T\d{6}Z-[0-9a-f]{4}$/;
 
 /** `20261122T020000Z`: an instant in file names, and `${Timestamp}` of the pattern. */

@@ -1,5 +1,6 @@
 import type { AuditHead } from '../run/audit.ts';
 import type { SearchCounts } from '../report/summary.ts';
+import { hashInName } from './layout.ts';
 
 /**
  * `manifest.json`: the manifest of FHIR Bulk Data Access (IG 2.0, "Export: Response - Complete Status"), so that
@@ -41,3 +42,9 @@ export interface ManifestFile {
 }
 
 export const MANIFEST = 'manifest.json';
+
+/** The attachments of a published run; each is a file of `extension.files`. */
+export function attachmentsOf({ extension }: Manifest): { readonly files: number; readonly bytes: number } {
+  const sizes = extension.files.flatMap(({ url, bytes }) => (hashInName(url) === undefined ? [] : [bytes]));
+  return { files: sizes.length, bytes: sizes.reduce((sum, size) => sum + size, 0) };
+}

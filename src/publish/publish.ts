@@ -16,7 +16,7 @@ import {
   writeDurable,
   type FileModes,
 } from '../system/files.ts';
-import { RUN_ID, type JobFolders } from './layout.ts';
+import { hashInName, RUN_ID, type JobFolders } from './layout.ts';
 import { MANIFEST, type Manifest, type ManifestFile } from './manifest.ts';
 
 export const ERROR_FILE = 'error/OperationOutcome.ndjson';
@@ -61,7 +61,7 @@ export async function publishRun(
   const known = new Set([...parts.map((part) => part.name), ERROR_FILE, MANIFEST]);
   const files = [];
   for (const url of await filesBelow(staging)) {
-    if (!known.has(url)) files.push({ url, ...(await fingerprint(path.join(staging, url))) });
+    if (!known.has(url)) files.push(await otherFile(staging, url));
   }
   const error: ManifestFile[] = [];
   if (errors.count > 0) {
@@ -90,6 +90,15 @@ export async function publishRun(
   await syncFolder(folders.staging);
   await syncFolder(folders.job);
   return folder;
+}
+
+/** A file of the folder that holds no resources. An attachment's hash is its name, and was taken when it came. */
+async function otherFile(staging: string, url: string): Promise<Manifest['extension']['files'][number]> {
+  const file = path.join(staging, url);
+  const sha256 = hashInName(url);
+  return sha256 === undefined
+    ? { url, ...(await fingerprint(file)) }
+    : { url, bytes: (await stat(file)).size, sha256 };
 }
 
 async function checkPart(staging: string, part: FinishedPart): Promise<void> {

@@ -1,4 +1,5 @@
 import type { RecordName } from '../fhir/references.ts';
+import type { StoredContent } from '../run/ledgerRows.ts';
 import type { Cause, Outcome } from '../run/tally.ts';
 import type { KeptResources } from './keptResources.ts';
 
@@ -25,4 +26,22 @@ export interface FinishedReference {
   readonly wanted: ReadonlyMap<string, RecordName>;
 }
 
-export type Finished = FinishedSearch | FinishedReference;
+/** Attachments that were found in what is written already. */
+export interface FoundAttachments {
+  readonly kind: 'found';
+  readonly typeNo: number;
+  /** Their names in the ledger. */
+  readonly units: readonly string[];
+}
+
+/** An attachment whose file is durable already, or that has none; `empty`: passed over, as the rules say. */
+export interface FinishedAttachment {
+  readonly kind: 'attachment';
+  readonly typeNo: number;
+  readonly unit: string;
+  readonly outcome: Outcome;
+  readonly cause: Cause | undefined;
+  readonly content: StoredContent | undefined;
+}
+
+export type Finished = FinishedSearch | FinishedReference | FoundAttachments | FinishedAttachment;

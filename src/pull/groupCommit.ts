@@ -3,9 +3,16 @@ import type { RecordName } from '../fhir/references.ts';
 import type { NdjsonWriter } from '../ndjson/writer.ts';
 import type { Ledger } from '../run/ledger.ts';
 import type { ChainPosition, RunRow, SharedRow, SharedState } from '../run/ledgerRows.ts';
+import { ATTACHMENT } from '../run/plan.ts';
 import { emptyCommit, OUTCOMES, wholeCost, type Commit, type HttpCost, type RunTally } from '../run/tally.ts';
 import type { Clock } from '../system/clock.ts';
-import type { Finished, FinishedReference, FinishedSearch } from './finished.ts';
+import type {
+  Finished,
+  FinishedAttachment,
+  FinishedReference,
+  FinishedSearch,
+  FoundAttachments,
+} from './finished.ts';
 import { GroupDraft, type DraftedRow } from './groupDraft.ts';
 import type { KeptResource } from './keptResources.ts';
 
@@ -29,7 +36,10 @@ const GROUP_BYTES = 8 * 1024 * 1024;
 const KNOWN_LIMIT = 100_000;
 const WANTED: SharedState = 0;
 const WRITTEN: SharedState = 1;
-const STATE_OF_OUTCOME = { ok: WRITTEN, gap: 2, failed: 3 } as const satisfies Record<string, SharedState>;
+const STATE_OF_OUTCOME = { ok: WRITTEN, empty: 2, gap: 2, failed: 3 } as const satisfies Record<
+  string,
+  SharedState
+>;
 
 /**
  * The one writer of a run. Finished searches gather into a group, closed after a second or 8 MB; then their
@@ -66,7 +76,7 @@ export class GroupCommit {
     const { tally } = this.#options;
     const typeNo = finished.kind === 'search' ? tally.typeNoOf(finished.searchNo) : finished.typeNo;
     this.#worked.set(typeNo, (this.#worked.get(typeNo) ?? 0) + workedMs);
-    this.#groupBytes += finished.kind === 'search' ? finished.kept.bytes : (finished.bytes?.length ?? 0);
+    this.#groupBytes += bytesOf(finished);
     if (this.#groupBytes >= GROUP_BYTES) await this.#close();
     else this.#startTimer();
   }
@@ -113,15 +123,28 @@ export class GroupCommit {
     const { writer } = this.#options;
     const draft = new GroupDraft((resourceType, resourceId) => this.#sharedRow(resourceType, resourceId));
     for (const finished of group) {
-      if (finished.kind === 'search') await this.#putSearch(finished, draft);
-      else await this.#putReference(finished, draft);
-      this.#putWanted(finished.wanted, draft);
+      await this.#put(finished, draft);
       draft.count(finished);
     }
     const files = await writer.sync();
     this.#record({ ...this.#blankCommit(), ...draft.commit(), files, worked }, draft.rows);
     for (const finished of group) if (finished.kind === 'search') await finished.kept.clear();
     this.#options.committed();
+  }
+
+  async #put(finished: Finished, draft: GroupDraft): Promise<void> {
+    switch (finished.kind) {
+      case 'search':
+        await this.#putSearch(finished, draft);
+        return this.#putWanted(finished.wanted, draft);
+      case 'reference':
+        await this.#putReference(finished, draft);
+        return this.#putWanted(finished.wanted, draft);
+      case 'found':
+        return putFound(finished, draft);
+      case 'attachment':
+        return putAttachment(finished, draft);
+    }
   }
 
   async #putSearch({ kept }: FinishedSearch, draft: GroupDraft): Promise<void> {
@@ -160,9 +183,7 @@ export class GroupCommit {
   #putWanted(wanted: ReadonlyMap<string, RecordName>, draft: GroupDraft): void {
     for (const { resourceType, resourceId } of wanted.values()) {
       const typeNo = this.#options.referencedTypeNo(resourceType);
-      if (typeNo === undefined || draft.find(resourceType, resourceId) !== undefined) continue;
-      draft.put({ resourceType, resourceId, state: WANTED, contentCrc: 0 });
-      draft.wanted.set(typeNo, (draft.wanted.get(typeNo) ?? 0) + 1);
+      if (typeNo !== undefined) want(typeNo, resourceType, resourceId, draft);
     }
   }
 
@@ -201,6 +222,32 @@ export class GroupCommit {
       http: costSince(before, cost),
     };
   }
+}
+
+function bytesOf(finished: Finished): number {
+  if (finished.kind === 'search') return finished.kept.bytes;
+  return finished.kind === 'reference' ? (finished.bytes?.length ?? 0) : 0;
+}
+
+/** Wants what nobody has asked for yet. */
+function want(typeNo: number, resourceType: string, resourceId: string, draft: GroupDraft): void {
+  if (draft.find(resourceType, resourceId) !== undefined) return;
+  draft.put({ resourceType, resourceId, state: WANTED, contentCrc: 0 });
+  draft.wanted.set(typeNo, (draft.wanted.get(typeNo) ?? 0) + 1);
+}
+
+function putFound({ typeNo, units }: FoundAttachments, draft: GroupDraft): void {
+  for (const unit of units) want(typeNo, ATTACHMENT, unit, draft);
+}
+
+function putAttachment({ unit, outcome, content }: FinishedAttachment, draft: GroupDraft): void {
+  draft.put({
+    resourceType: ATTACHMENT,
+    resourceId: unit,
+    state: STATE_OF_OUTCOME[outcome],
+    contentCrc: 0,
+    ...(content === undefined ? {} : { content }),
+  });
 }
 
 /** What was spent since, in whole ms; what is 0 and may be left out is. */

@@ -33,9 +33,10 @@ export class GroupDraft {
   }
 
   count(finished: Finished): void {
+    if (finished.kind === 'found') return;
     const outcome = OUTCOMES.indexOf(finished.outcome);
     const { cause } = finished;
-    if (finished.kind === 'reference') {
+    if (finished.kind !== 'search') {
       this.references.push(cause ? [finished.typeNo, outcome, cause] : [finished.typeNo, outcome]);
       return;
     }

@@ -25,6 +25,7 @@ export function factsOf(summary: RunSummary, timezone: string): readonly Fact[] 
     // A bulk export of a group does not say how many patients it has before it is counted.
     summary.patients > 0 || summary.method === 'crawl' ? ['Patients', count(summary.patients)] : undefined,
     folder === undefined ? undefined : ['Records', recordsText(summary)],
+    attachmentFact(summary),
     ['Requests', requestsText(summary)],
     slowestFact(summary.types),
     ['Folder', folder ?? 'none: nothing was published'],
@@ -52,6 +53,17 @@ function recordsText({ records, bytes, files, types, previousRunId, trend }: Run
     changes.set(change, [...(changes.get(change) ?? []), what]);
   }
   return [size, ...[...changes].map(([change, what]) => `${change} ${what.join(' and ')}`)].join('; ');
+}
+
+function attachmentFact({ attachments, folder }: RunSummary): Fact | undefined {
+  if (attachments === undefined || folder === undefined) return undefined;
+  const { files, bytes, otherType, tooLarge } = attachments;
+  const passedOver = [
+    ...(otherType > 0 ? [`${count(otherType)} by type`] : []),
+    ...(tooLarge > 0 ? [`${count(tooLarge)} by size`] : []),
+  ];
+  const rest = passedOver.length > 0 ? `; passed over ${passedOver.join(', ')}` : '';
+  return ['Attachments', `${countOf(files, 'file')} (${byteSize(bytes)})${rest}`];
 }
 
 function against(now: number, before: number): string {

@@ -162,8 +162,8 @@ function totalRow(summary: RunSummary, isMarked: boolean): TypeRow {
     {
       resourceType: 'Total',
       records: summary.records,
-      files: summary.files,
-      bytes: summary.bytes,
+      files: summary.files + (summary.attachments?.files ?? 0),
+      bytes: summary.bytes + (summary.attachments?.bytes ?? 0),
       searches: summary.searches,
       previousRecords: known.length === 0 ? undefined : before,
       usualRecords: summary.trend?.usualRecords,

@@ -1,7 +1,8 @@
 import { ERROR_CODES, type ErrorCode } from '../errors.ts';
 import type { FinishedPart } from '../ndjson/writer.ts';
+import type { KeptAttachments } from '../pull/attachmentFiles.ts';
 import type { RunRow } from '../run/ledgerRows.ts';
-import { typeName, typeNames, type PullPlan } from '../run/plan.ts';
+import { ATTACHMENT, typeName, typeNames, type PullPlan } from '../run/plan.ts';
 import type { RunTally } from '../run/tally.ts';
 import { DISK_WARN_DAYS, diskOutlook, termMark, type DiskFacts } from './outlook.ts';
 import type {
@@ -51,6 +52,7 @@ export interface Pulled {
   readonly tally: RunTally;
   readonly parts: readonly FinishedPart[];
   readonly merged: readonly MergedPatient[];
+  readonly attachments: KeptAttachments | undefined;
 }
 
 /** Pure: ledger facts in, summary out. */
@@ -59,7 +61,7 @@ export function summarise(facts: RunFacts, pulled: Pulled | undefined): RunSumma
   const { history, disk, credentials } = facts;
   const before = history[0] && { runId: history[0].runId, status: history[0].status };
   const trend = trendOf(own, history);
-  const outlook = disk && diskOutlook(disk, [own, ...history].filter(isPublished));
+  const outlook = disk && diskOutlook(disk, [own, ...history].filter(isPublished).map(wholeSize));
   return {
     ...own,
     ...(own.status === 'complete' && before && before.status !== 'complete' ? { recovered: before } : {}),
@@ -74,6 +76,10 @@ export function summarise(facts: RunFacts, pulled: Pulled | undefined): RunSumma
 }
 
 const STRIP_RUNS = 14;
+
+function wholeSize({ startedAtMs, bytes, attachments }: RunSummary): { startedAtMs: number; bytes: number } {
+  return { startedAtMs, bytes: bytes + (attachments?.bytes ?? 0) };
+}
 
 function recentRun({ runId, status, startedAtMs, records }: RunSummary): RecentRun {
   return { runId, status, startedAtMs, records };
@@ -99,6 +105,7 @@ function upcoming(
 /** The run by itself, as every ledger has it. */
 function ownSummary(facts: RunFacts, pulled: Pulled | undefined): RunSummary {
   const parts = pulled?.parts ?? [];
+  const attachments = pulled && attachmentSummary(pulled);
   return {
     formatVersion: 1,
     programVersion: facts.programVersion,
@@ -128,11 +135,24 @@ function ownSummary(facts: RunFacts, pulled: Pulled | undefined): RunSummary {
     folder: facts.folder,
     current: facts.current,
     nextRunAtMs: facts.nextRunAtMs,
+    ...(attachments === undefined ? {} : { attachments }),
+  };
+}
+
+function attachmentSummary({ plan, tally, attachments }: Pulled): RunSummary['attachments'] {
+  if (plan.attachments === undefined) return undefined;
+  const passedOver = (code: ErrorCode): number =>
+    tally.causes.find(({ outcome, cause }) => outcome === 'empty' && cause.code === code)?.searches ?? 0;
+  return {
+    files: attachments?.files ?? 0,
+    bytes: attachments?.bytes ?? 0,
+    otherType: passedOver('ATTACHMENT_TYPE'),
+    tooLarge: passedOver('ATTACHMENT_TOO_LARGE'),
   };
 }
 
 function typeSummaries(
-  { plan, tally, parts }: Pulled,
+  { plan, tally, parts, attachments }: Pulled,
   history: readonly RunSummary[],
 ): readonly TypeSummary[] {
   const previous = history.find(isPublished);
@@ -142,11 +162,12 @@ function typeSummaries(
   return [...new Set([...names, ...plan.carried, ...others])].map((resourceType) => {
     const own = parts.filter((part) => part.resourceType === resourceType);
     const typeNo = names.indexOf(resourceType);
+    const contents = resourceType === ATTACHMENT ? attachments : undefined;
     return {
       resourceType,
       records: sum(own, 'count'),
-      files: own.length,
-      bytes: sum(own, 'bytes'),
+      files: contents?.files ?? own.length,
+      bytes: contents?.bytes ?? sum(own, 'bytes'),
       searches: typeNo < 0 ? NO_SEARCHES : tally.countsOf(typeNo),
       previousRecords: previous?.types.find((type) => type.resourceType === resourceType)?.records,
       usualRecords: usualRecordsOf(resourceType, history),

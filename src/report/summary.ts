@@ -120,6 +120,14 @@ export interface RunBefore {
   readonly status: RunStatus;
 }
 
+/** Documents that were downloaded, and those that the settings leave out. */
+export interface AttachmentSummary {
+  readonly files: number;
+  readonly bytes: number;
+  readonly otherType: number;
+  readonly tooLarge: number;
+}
+
 /** All that a report says. Holds no PHI: counts, codes, roster lines and names of ours. */
 export interface RunSummary {
   readonly formatVersion: 1;
@@ -168,6 +176,8 @@ export interface RunSummary {
   /** Appointed times that passed without a run, which this one makes up for. */
   readonly missedSlots?: { readonly count: number; readonly firstMs: number };
   readonly trend?: Trend;
+  /** Set where attachments were to be downloaded. */
+  readonly attachments?: AttachmentSummary;
   /** The last runs of the job, oldest first, this one at the end. */
   readonly recent?: readonly RecentRun[];
   readonly disk?: DiskOutlook;

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { ERROR_CODES, type ErrorCode, type RoundsError } from '../errors.ts';
-import { MANIFEST } from '../publish/manifest.ts';
+import { attachmentsOf, MANIFEST } from '../publish/manifest.ts';
 import { moveCurrent, publishRun, readCurrent } from '../publish/publish.ts';
 import { emptyTrash, expiredRuns, removeRun } from '../publish/retention.ts';
 import { readManifest } from '../publish/verify.ts';
@@ -64,7 +64,7 @@ export async function closePulled(
       context,
       run,
       { ...facts, failure: everyFailed(pulled.tally) },
-      { ...full, parts: [] },
+      { ...full, parts: [], attachments: undefined },
     );
   }
   // The line of this run's own end has the manifest's hash, so the folder names the line before it.
@@ -79,12 +79,12 @@ async function summaryOf(
   context: CloseContext,
   run: RunRow,
   snapshot: Snapshot,
-  { tally, parts }: PulledRun,
+  { tally, parts, attachments }: PulledRun,
 ): Promise<{ readonly summary: RunSummary; readonly facts: RunFacts; readonly full: Pulled }> {
   const { plan } = snapshot.settings;
   const facts = await runFacts(context, run, statusOf(tally, plan), snapshot);
   const merged = await mergedPatients(context.ledger, run, snapshot.folder);
-  const full = { plan, tally, parts, merged };
+  const full = { plan, tally, parts, merged, attachments };
   return {
     summary: summarise({ ...facts, folder: path.join(context.folders.job, run.runId) }, full),
     facts,
@@ -111,15 +111,15 @@ export async function findPublished(
   if (!(await exists(path.join(folder, MANIFEST)))) return undefined;
   const snapshot = await openSnapshot(snapshotFolder(stateFolder, run.runId));
   const { tally } = replay(ledger, run, snapshot.settings);
-  const { output } = await readManifest(folder);
-  const parts = output.map(({ type, url, count, extension }) => ({
+  const manifest = await readManifest(folder);
+  const parts = manifest.output.map(({ type, url, count, extension }) => ({
     resourceType: type,
     name: url,
     part: 1,
     count,
     ...extension,
   }));
-  return { snapshot, pulled: { tally, parts } };
+  return { snapshot, pulled: { tally, parts, attachments: attachmentsOf(manifest) } };
 }
 
 /** Ends a run that `findPublished` found: what is left to do after the rename. */

@@ -22,7 +22,10 @@ export type RunEvent =
       readonly bytes: number;
       readonly types: readonly TypeProgress[];
     }
-  | { readonly event: 'run.phase'; readonly phase: 'searches' | 'second-pass' | 'references' | 'publishing' }
+  | {
+      readonly event: 'run.phase';
+      readonly phase: 'searches' | 'second-pass' | 'references' | 'attachments' | 'publishing';
+    }
   | {
       readonly event: 'search.gap' | 'search.failed';
       readonly resourceType: string;

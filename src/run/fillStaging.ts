@@ -31,8 +31,8 @@ export async function fillStaging(
   runLog.add('export_complete', {
     files: summary.files,
     resources: summary.records,
-    bytes: summary.bytes,
-    attachments: 0,
+    bytes: summary.bytes + (summary.attachments?.bytes ?? 0),
+    attachments: summary.attachments?.files ?? 0,
     duration: summary.durationMs,
   });
   await runLog.close();

@@ -1,6 +1,7 @@
 import type { SearchCounts } from '../report/summary.ts';
 import type { Ledger } from './ledger.ts';
 import type { RunRow } from './ledgerRows.ts';
+import { unitTypeCount } from './plan.ts';
 import { hasSnapshot, openSnapshot, snapshotFolder } from './snapshot.ts';
 import { RunTally } from './tally.ts';
 
@@ -16,7 +17,7 @@ export async function howFar(
   const folder = snapshotFolder(stateFolder, run.runId);
   if (!(await hasSnapshot(folder))) return undefined;
   const { patients, plan } = (await openSnapshot(folder)).settings;
-  const tally = new RunTally(patients, plan.searched.length, plan.referenced.length);
+  const tally = new RunTally(patients, plan.searched.length, unitTypeCount(plan));
   for (const { commit } of ledger.pulls.commits(run.runNo)) tally.apply(commit);
   return tally.totals;
 }

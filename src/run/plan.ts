@@ -28,11 +28,23 @@ export interface ReferencedType {
   readonly byRead: boolean;
 }
 
+/** Which attachments are downloaded; what is passed over is counted. */
+export interface AttachmentRules {
+  /** MIME types in lower case, `text/*` for all of a kind; undefined: every type. */
+  readonly types: readonly string[] | undefined;
+  /** Of one attachment. */
+  readonly maxBytes: number;
+}
+
+/** Attachments as a type of the plan, named as FHIR names the datatype: no resource has that name. */
+export const ATTACHMENT = 'Attachment';
+
 /**
  * What a run pulls and how: made once from list and CapabilityStatement, kept in the run's snapshot, and never
  * made again for that run, so that a resumed run asks what it began to ask.
  *
- * A search's number is patientNo x searched.length + typeNo; reference types have the typeNos that follow.
+ * A search's number is patientNo x searched.length + typeNo; reference types have the typeNos that follow, and then
+ * attachments.
  */
 export interface PullPlan {
   readonly searched: readonly SearchedType[];
@@ -40,6 +52,8 @@ export interface PullPlan {
   /** Listed types that come only along with others' searches (Provenance at Epic). */
   readonly carried: readonly string[];
   readonly notOffered: readonly string[];
+  /** undefined: attachments are not downloaded. */
+  readonly attachments?: AttachmentRules | undefined;
 }
 
 const PROVENANCE_FILTER = '_revinclude=Provenance%3Atarget';
@@ -107,22 +121,33 @@ function addProvenance(filter: string): string {
   return filter === '' ? PROVENANCE_FILTER : `${filter}&${PROVENANCE_FILTER}`;
 }
 
-/** The type of a typeNo. */
-export function typeName(plan: PullPlan, typeNo: number): string {
-  const type = plan.searched[typeNo] ?? plan.referenced[typeNo - plan.searched.length];
-  if (type === undefined) throw new RangeError(`type ${typeNo} is not of this plan`);
-  return type.resourceType;
+/** All types of the plan, in the order of their typeNos. */
+export function typeNames({ searched, referenced, attachments }: PullPlan): readonly string[] {
+  const names = [...searched, ...referenced].map((type) => type.resourceType);
+  return attachments === undefined ? names : [...names, ATTACHMENT];
 }
 
-/** All types of the plan, in the order of their typeNos. */
-export function typeNames(plan: PullPlan): readonly string[] {
-  return [...plan.searched, ...plan.referenced].map((type) => type.resourceType);
+/** The type of a typeNo. */
+export function typeName(plan: PullPlan, typeNo: number): string {
+  const name = typeNames(plan)[typeNo];
+  if (name === undefined) throw new RangeError(`type ${typeNo} is not of this plan`);
+  return name;
 }
 
 /** The typeNo of a type reached by reference, or undefined. */
 export function referencedTypeNo(plan: PullPlan, resourceType: string): number | undefined {
   const at = plan.referenced.findIndex((type) => type.resourceType === resourceType);
   return at < 0 ? undefined : plan.searched.length + at;
+}
+
+/** The typeNo of attachments, in a plan that has them. */
+export function attachmentTypeNo({ searched, referenced }: PullPlan): number {
+  return searched.length + referenced.length;
+}
+
+/** How many types the plan has that have no searches. */
+export function unitTypeCount(plan: PullPlan): number {
+  return typeNames(plan).length - plan.searched.length;
 }
 
 /** Types that are asked for in the categories this program knows, since the list names none: a sentence each. */

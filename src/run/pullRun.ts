@@ -4,6 +4,8 @@ import { asRoundsError } from '../errors.ts';
 import type { FhirClient } from '../fhir/client.ts';
 import { NdjsonWriter, type FinishedPart } from '../ndjson/writer.ts';
 import { partName } from '../publish/layout.ts';
+import type { AttachmentFolders, KeptAttachments } from '../pull/attachmentFiles.ts';
+import { pullAttachments } from '../pull/attachments.ts';
 import { pullSearch, type Search } from '../pull/crawl.ts';
 import { GroupCommit } from '../pull/groupCommit.ts';
 import { PatientIdentity } from '../pull/identity.ts';
@@ -11,10 +13,16 @@ import { forEachConcurrent } from '../pull/pool.ts';
 import { pullReferences, type DocumentQuota } from '../pull/references.ts';
 import type { Clock } from '../system/clock.ts';
 import { PRIVATE_MODES, type FileModes } from '../system/files.ts';
+import {
+  ATTACHMENT_ENTRIES,
+  attachmentSources,
+  closeAttachments,
+  openAttachments,
+} from './attachmentStage.ts';
 import { tellTrouble, type Emit, type RunEvent } from './events.ts';
 import type { Ledger } from './ledger.ts';
 import type { RunRow } from './ledgerRows.ts';
-import { referencedTypeNo, type PullPlan } from './plan.ts';
+import { attachmentTypeNo, referencedTypeNo, typeNames, type PullPlan } from './plan.ts';
 import { replay } from './replay.ts';
 import { snapshotRoster, type Snapshot } from './snapshot.ts';
 import type { RunTally } from './tally.ts';
@@ -36,14 +44,16 @@ export interface PullOptions {
 export interface PulledRun {
   readonly tally: RunTally;
   readonly parts: readonly FinishedPart[];
+  /** undefined: attachments were not asked for. */
+  readonly attachments: KeptAttachments | undefined;
 }
 
 /** Bytes that unfinished searches hold in memory together before they spool. */
 const MEMORY_BUDGET_BYTES = 48 * 1024 * 1024;
 
 /**
- * Pulls what the plan names and the ledger lacks: every search, then every record that is referred to, then once
- * more what failed. After a crash it is called again with the same run and goes on.
+ * Pulls what the plan names and the ledger lacks: every search, then every record that is referred to, then the
+ * attachments of all these, then once more what failed. After a crash it is called again with the same run and goes on.
  *
  * An abort, or RUN_PAUSED, is a checkpoint: what had finished is committed, then it is thrown.
  */
@@ -57,11 +67,13 @@ export async function pullRun(options: PullOptions): Promise<PulledRun> {
     maxPartBytes,
     fileName: (resourceType, part) => partName(filePattern, timestamp, resourceType, part),
     committed: [...tally.files.values()],
+    others: plan.attachments ? ATTACHMENT_ENTRIES : [],
     isFrozen: ({ resourceType, part }) => part <= (frozenParts[resourceType] ?? 0),
   });
   try {
     const spoolFolder = path.join(staging, '.spool');
     await mkdir(spoolFolder, { mode: PRIVATE_MODES.folder });
+    const attachments = plan.attachments && (await openAttachments(staging, modes));
     const groupCommit = new GroupCommit({
       ledger,
       run,
@@ -75,11 +87,11 @@ export async function pullRun(options: PullOptions): Promise<PulledRun> {
     });
     const quota: DocumentQuota = { usedUpBy: undefined };
     try {
-      await pullPass(options, tally, groupCommit, spoolFolder, quota);
+      await pullPass(options, tally, groupCommit, spoolFolder, attachments, quota);
       if (tally.totals.failed > 0) {
         emit({ event: 'run.phase', phase: 'second-pass' });
         await groupCommit.retryFailed();
-        await pullPass(options, tally, groupCommit, spoolFolder, quota);
+        await pullPass(options, tally, groupCommit, spoolFolder, attachments, quota);
       }
     } catch (error) {
       const isCheckpoint = options.signal.aborted || asRoundsError(error).code === 'RUN_PAUSED';
@@ -87,7 +99,9 @@ export async function pullRun(options: PullOptions): Promise<PulledRun> {
       throw error;
     }
     await rm(spoolFolder, { recursive: true });
-    return { tally, parts: await writer.finish() };
+    const sources = attachmentSources(staging, snapshot.settings, tally.files.values());
+    const kept = attachments && (await closeAttachments({ ...options, sources, folders: attachments }));
+    return { tally, parts: await writer.finish(), attachments: kept };
   } catch (error) {
     await writer.close();
     throw error;
@@ -100,11 +114,13 @@ async function pullPass(
   tally: RunTally,
   groupCommit: GroupCommit,
   spoolFolder: string,
+  attachments: AttachmentFolders | undefined,
   quota: DocumentQuota,
 ): Promise<void> {
   const { snapshot, client, fhirBase, concurrency, signal, emit, ledger, run, clock } = options;
   const { plan } = snapshot.settings;
   const isReferenced = (resourceType: string): boolean => referencedTypeNo(plan, resourceType) !== undefined;
+  const { attachments: rules } = plan;
   const crawl = {
     client,
     settings: snapshot.settings,
@@ -131,6 +147,24 @@ async function pullPass(
     concurrency,
     signal,
     isReferenced,
+    clock,
+    emit,
+    quota,
+  });
+  if (rules === undefined || attachments === undefined) return;
+  emit({ event: 'run.phase', phase: 'attachments' });
+  await pullAttachments({
+    client,
+    ledger,
+    run,
+    commits: groupCommit,
+    sources: attachmentSources(options.staging, snapshot.settings, tally.files.values()),
+    folders: attachments,
+    rules,
+    typeNo: attachmentTypeNo(plan),
+    fhirBase,
+    concurrency,
+    signal,
     clock,
     emit,
     quota,
@@ -164,7 +198,7 @@ function progressOf(tally: RunTally, plan: PullPlan): RunEvent {
     searches: tally.totals,
     records: [...recordsOf.values()].reduce((sum, records) => sum + records, 0),
     bytes,
-    types: [...plan.searched, ...plan.referenced].map(({ resourceType }, typeNo) => ({
+    types: typeNames(plan).map((resourceType, typeNo) => ({
       resourceType,
       searches: tally.countsOf(typeNo),
       records: recordsOf.get(resourceType) ?? 0,

@@ -3,7 +3,7 @@ import path from 'node:path';
 import type { JobConfig } from '../config/schema.ts';
 import { asRoundsError, RoundsError, type ErrorCode } from '../errors.ts';
 import { RUN_ID } from '../publish/layout.ts';
-import type { Manifest, ManifestFile } from '../publish/manifest.ts';
+import { attachmentsOf, type Manifest, type ManifestFile } from '../publish/manifest.ts';
 import { readManifest } from '../publish/verify.ts';
 import { countOf } from '../report/format.ts';
 import type { RunSummary, TypeSummary } from '../report/summary.ts';
@@ -116,7 +116,9 @@ function assertHistory({ extension }: Manifest, name: string, jobName: string): 
   throw new RoundsError('VERIFY_DAMAGED', `the manifest of ${name} does not tell of that run`);
 }
 
-function summaryFrom({ output, extension }: Manifest, folder: string, fhirBase: string): RunSummary {
+function summaryFrom(manifest: Manifest, folder: string, fhirBase: string): RunSummary {
+  const { output, extension } = manifest;
+  const attachments = attachmentsOf(manifest);
   const startedAtMs = Date.parse(extension.startedAt);
   const finishedAtMs = Date.parse(extension.finishedAt);
   const bytesOf = (files: readonly ManifestFile[]): number => sum(files.map((file) => file.extension.bytes));
@@ -160,6 +162,7 @@ function summaryFrom({ output, extension }: Manifest, folder: string, fhirBase: 
     folder,
     current: undefined,
     nextRunAtMs: undefined,
+    ...(attachments.files > 0 ? { attachments: { ...attachments, otherType: 0, tooLarge: 0 } } : {}),
   };
 }
 

@@ -3,7 +3,7 @@ import type { OutcomeRow } from '../report/outcomeFile.ts';
 import type { MergedPatient } from '../report/summary.ts';
 import type { Ledger } from './ledger.ts';
 import type { ChainPosition, RunRow } from './ledgerRows.ts';
-import { typeName, type PullPlan } from './plan.ts';
+import { typeName, unitTypeCount, type PullPlan } from './plan.ts';
 import { snapshotRoster, type SnapshotSettings } from './snapshot.ts';
 import { OUTCOMES, RunTally } from './tally.ts';
 
@@ -14,7 +14,7 @@ export interface Replayed {
 
 /** A run's state, summed up from its commits, each checked. Throws LEDGER_DAMAGED. */
 export function replay(ledger: Ledger, run: RunRow, { patients, plan }: SnapshotSettings): Replayed {
-  const tally = new RunTally(patients, plan.searched.length, plan.referenced.length);
+  const tally = new RunTally(patients, plan.searched.length, unitTypeCount(plan));
   let position = ledger.pulls.chainStart(run.runNo);
   try {
     for (const committed of ledger.pulls.commits(run.runNo)) {

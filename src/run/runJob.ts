@@ -126,7 +126,7 @@ async function pull(
     const { plan, patients } = snapshot.settings;
     runLog.kickoff(place.fhirBase, deps.programVersion, server.capability.fhirVersion, {
       patients,
-      types: typeNames(plan),
+      types: typeNames({ ...plan, attachments: undefined }),
     });
     const planned = patients * plan.searched.length;
     deps.emit({ event: 'run.started', runId: run.runId, patients, planned, resumed: run.resumed > 0 });

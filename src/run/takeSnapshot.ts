@@ -1,14 +1,16 @@
 import path from 'node:path';
+import type { Settings } from '../config/schema.ts';
 import { configHash } from '../config/view.ts';
+import { TYPES_WITH_ATTACHMENTS } from '../fhir/attachments.ts';
 import { problemsOfList } from '../fhir/searchRules.ts';
 import { readRoster } from '../inputs/patientRoster.ts';
-import { partTimestamp } from '../publish/layout.ts';
+import { ATTACHMENTS, hashInName, partTimestamp } from '../publish/layout.ts';
 import { readManifest } from '../publish/verify.ts';
-import { exists, linkOrCopy } from '../system/files.ts';
+import { ensureFolder, exists, linkOrCopy } from '../system/files.ts';
 import type { JobPlace } from './jobPlace.ts';
 import type { Ledger } from './ledger.ts';
 import type { RunRow } from './ledgerRows.ts';
-import { assumptionsOf, makePlan } from './plan.ts';
+import { assumptionsOf, makePlan, typeNames, type AttachmentRules, type PullPlan } from './plan.ts';
 import type { Inputs } from './preflight.ts';
 import { replay } from './replay.ts';
 import type { RunDeps, Server } from './deps.ts';
@@ -36,7 +38,8 @@ export async function takeSnapshot(
   if (hasMrns) await ledger.pulls.claimIdentities(run.runNo, knownIds(folder));
   const skipped =
     roster.skipped > 0 ? [`${roster.skipped} roster rows were skipped as malformed or repeated.`] : [];
-  const plan = makePlan(listed, capability, dialect);
+  const attachments = attachmentRules(job.settings);
+  const plan = { ...makePlan(listed, capability, dialect), attachments };
   const problems = problemsOfList(listed, capability, dialect).map(
     ({ resourceType, what }) => `${resourceType}: ${what}.`,
   );
@@ -54,9 +57,26 @@ export async function takeSnapshot(
     configHash: configHash(job.settings),
     frozenParts: {},
     baseFolder: undefined,
-    notes: [...notes, ...skipped, ...problems, ...assumptionsOf(plan)],
+    notes: [...notes, ...skipped, ...problems, ...assumptionsOf(plan), ...attachmentNotes(plan)],
   });
   return openSnapshot(folder);
+}
+
+/** What an INI wants of attachments; undefined: nothing. */
+function attachmentRules({ attachments }: Settings): AttachmentRules | undefined {
+  if (!attachments.download) return undefined;
+  return {
+    types: attachments.types?.map((type) => type.toLowerCase()),
+    maxBytes: attachments.max_megabytes * 1_000_000,
+  };
+}
+
+function attachmentNotes(plan: PullPlan): readonly string[] {
+  const has = typeNames(plan).some((name) => TYPES_WITH_ATTACHMENTS.some((type) => type === name));
+  if (plan.attachments === undefined || has) return [];
+  return [
+    `Attachments are to be downloaded, and no type that has them is on the list (${TYPES_WITH_ATTACHMENTS.join(', ')}).`,
+  ];
 }
 
 async function* knownIds(folder: string): AsyncGenerator<readonly [patientNo: number, patientId: string]> {
@@ -82,12 +102,19 @@ export async function copySnapshot(
   await writeSnapshotSettings(to, { ...from.settings, frozenParts, baseFolder: base.folder });
 }
 
-/** Puts a retried run's earlier files into its staging: hard links, or copies. Repeated harmlessly. */
-export async function linkBase({ folders }: JobPlace, { settings }: Snapshot, run: RunRow): Promise<void> {
+/** Puts a retried run's earlier data and attachments into its staging: hard links, or copies. Repeated harmlessly. */
+export async function linkBase(
+  { folders, modes }: JobPlace,
+  { settings }: Snapshot,
+  run: RunRow,
+): Promise<void> {
   if (settings.baseFolder === undefined) return;
-  const { output } = await readManifest(settings.baseFolder);
-  for (const { url } of output) {
-    const to = path.join(folders.staging, run.runId, url);
+  const { output, extension } = await readManifest(settings.baseFolder);
+  const staging = path.join(folders.staging, run.runId);
+  const attachments = extension.files.filter(({ url }) => hashInName(url) !== undefined);
+  if (attachments.length > 0) await ensureFolder(path.join(staging, ATTACHMENTS), modes);
+  for (const { url } of [...output, ...attachments]) {
+    const to = path.join(staging, url);
     if (!(await exists(to))) await linkOrCopy(path.join(settings.baseFolder, url), to);
   }
 }

@@ -26,7 +26,7 @@ export interface Cause {
 /** A search as committed: [searchNo, outcome index, cause?]. Short, since there are millions. */
 export type CommittedSearch = readonly [searchNo: number, outcome: number, cause?: Cause];
 
-/** A reference unit as committed: [typeNo, outcome index, cause?]; its id stands in the shared table. */
+/** A reference unit or an attachment as committed: [typeNo, outcome index, cause?]; its id stands in the shared table. */
 export type CommittedReference = readonly [typeNo: number, outcome: number, cause?: Cause];
 
 /** Where a file ends after a commit. */
@@ -42,7 +42,7 @@ export interface Commit {
   readonly files: readonly CommittedFile[];
   readonly searches: readonly CommittedSearch[];
   readonly references: readonly CommittedReference[];
-  /** Newly wanted references by typeNo: [typeNo, how many]. */
+  /** Newly wanted references and attachments by typeNo: [typeNo, how many]. */
   readonly wanted: readonly (readonly [typeNo: number, count: number])[];
   /** Copies of a type/id that were not written again: [same bytes, differing bytes]. */
   readonly duplicates: readonly [same: number, differing: number];
@@ -120,13 +120,13 @@ export class RunTally {
   /**
    * @param patients rows of the roster's snapshot
    * @param searchTypes types with one search a patient; searchNo = patientNo x searchTypes + typeNo
-   * @param referenceTypes types reached by reference; their typeNos follow
+   * @param unitTypes types without searches (by reference, attachments); their typeNos follow
    */
-  constructor(patients: number, searchTypes: number, referenceTypes: number) {
+  constructor(patients: number, searchTypes: number, unitTypes: number) {
     this.#typeCount = searchTypes;
     this.#outcomes = new Uint8Array(patients * searchTypes);
-    this.#workedMs = Array.from({ length: searchTypes + referenceTypes }, () => 0);
-    this.#byType = Array.from({ length: searchTypes + referenceTypes }, (_, typeNo) => ({
+    this.#workedMs = Array.from({ length: searchTypes + unitTypes }, () => 0);
+    this.#byType = Array.from({ length: searchTypes + unitTypes }, (_, typeNo) => ({
       planned: typeNo < searchTypes ? patients : 0,
       counts: OUTCOMES.map(() => 0),
     }));

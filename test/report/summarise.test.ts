@@ -83,7 +83,7 @@ function pulled(): Pulled {
     part('Device', 1, 1, 10),
   ];
   const plan = { ...PLAN, carried: ['Provenance'], notOffered: ['Claim'] };
-  return { plan, tally, parts, merged: [{ rosterLine: 4, sameAsLine: 2 }] };
+  return { plan, tally, parts, merged: [{ rosterLine: 4, sameAsLine: 2 }], attachments: undefined };
 }
 
 describe('summarise', () => {

@@ -72,6 +72,11 @@ describe('which requests a rule strikes', () => {
     expect([(await get(conditions())).status, (await get(`Patient/${patient(0)}`)).status]).toEqual([
       200, 503,
     ]);
+    fault(down, { endpoint: 'read', id: patient(1) });
+    expect([
+      (await get(`Patient/${patient(0)}`)).status,
+      (await get(`Patient/${patient(1)}`)).status,
+    ]).toEqual([200, 503]);
     fault(down, { type: 'Condition', patient: PLAIN });
     expect([(await get(conditions())).status, (await get(`Condition?patient=${patient(2)}`)).status]).toEqual(
       [503, 200],

@@ -11,7 +11,7 @@ import type { Site } from './site.ts';
 export interface Held {
   /** Of the open run; undefined: none is open. */
   readonly runId: string | undefined;
-  /** `Type patientId` of each search that is done, `Type/id` of each shared record that is written. */
+  /** `Type patientId` of each search that is done, `Type/id` of each shared record or attachment that is written. */
   readonly done: ReadonlySet<string>;
   /** `Type patientId` of each search that failed, and is asked once more before the run ends. */
   readonly failed: ReadonlySet<string>;
@@ -50,7 +50,9 @@ export async function heldBy({ stateFolder }: Site, job = 'default'): Promise<He
     }
     const byReference = new Set(plan.referenced.map(({ resourceType }) => resourceType));
     for (const shared of writtenShared(stateFolder, run.runNo)) {
-      if (byReference.has(shared.slice(0, shared.indexOf('/')))) done.add(shared);
+      const type = shared.slice(0, shared.indexOf('/'));
+      if (byReference.has(type)) done.add(shared);
+      if (type === 'Attachment') done.add(shared.slice(type.length + 1));
     }
     return { runId: run.runId, done, failed, mailsWaiting, closed };
   } finally {

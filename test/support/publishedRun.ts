@@ -15,6 +15,7 @@ export interface Published {
   /** Every file of the folder, relative, sorted. */
   readonly files: readonly string[];
   text(name: string): Promise<string>;
+  bytes(name: string): Promise<Buffer>;
 }
 
 export interface PublishedLine {
@@ -25,6 +26,7 @@ export interface PublishedLine {
   readonly sha256: string;
 }
 
+const NO_RESOURCES: ReadonlySet<string> = new Set(['log.ndjson', 'attachments.ndjson']);
 const RUN_ID = /^\d{8}T\d{6}Z-[0-9a-f]{4}$/;
 
 /** The published runs of a job, oldest first. */
@@ -57,7 +59,7 @@ export async function readRun(folder: string): Promise<Published> {
   const lines: PublishedLine[] = [];
   // By what lies in the folder and not by what the manifest names, so that nothing can hide.
   for (const file of files) {
-    if (!file.endsWith('.ndjson') || file === 'log.ndjson' || file.startsWith('error/')) continue;
+    if (!file.endsWith('.ndjson') || NO_RESOURCES.has(file) || file.startsWith('error/')) continue;
     const content = await text(file);
     expect(content === '' || content.endsWith('\n'), `${file} ends with a line feed`).toBe(true);
     for (const line of content.split('\n').slice(0, -1)) {
@@ -72,7 +74,8 @@ export async function readRun(folder: string): Promise<Published> {
     }
   }
   const manifest = JSON.parse(await text('manifest.json')) as Manifest;
-  return { folder, runId: path.basename(folder), manifest, lines, files, text };
+  const bytes = (name: string) => readFile(path.join(folder, name));
+  return { folder, runId: path.basename(folder), manifest, lines, files, text, bytes };
 }
 
 /** Exactly once and byte for byte: the run's lines are the oracle's, and no type and id stands in it twice. */

@@ -165,6 +165,32 @@ export const PULL_SECTIONS = {
       },
     },
   },
+  attachments: {
+    text: 'Documents behind DocumentReference.content and DiagnosticReport.presentedForm, and Binaries: as files in `attachments/`.',
+    keys: {
+      download: {
+        kind: 'boolean',
+        text: 'Whether they are downloaded. Each is a request, and needs the right to read Binary.',
+        default: 'false',
+        pull: true,
+      },
+      types: {
+        kind: 'list',
+        text: 'MIME types that are wanted; text/* takes all of a kind. Others are passed over and counted. Unset: every type.',
+        pull: true,
+        example: 'text/*, application/pdf',
+      },
+      max_megabytes: {
+        kind: 'integer',
+        unit: 'megabytes',
+        min: 1,
+        max: 300,
+        text: 'Size of one attachment, at most. Larger ones are passed over and counted. As many of this size as concurrency says may be in memory at once.',
+        default: '50',
+        pull: true,
+      },
+    },
+  },
 } as const satisfies Record<string, SectionSpec>;
 
 /** For jobs with method = bulk; stands after [email] in the INI. */
