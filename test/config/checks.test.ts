@@ -147,6 +147,23 @@ describe('bulk', () => {
   });
 });
 
+describe('attachments', () => {
+  it('are of MIME types', async () => {
+    const types = (list: string): string => `${MINIMAL}[attachments]\ntypes = ${list}\n`;
+    const { jobs } = await load(types('text/*, Application/PDF, image/svg+xml'));
+    expect(jobs[0]!.settings.attachments).toEqual({
+      download: false,
+      types: ['text/*', 'Application/PDF', 'image/svg+xml'],
+      max_megabytes: 50,
+    });
+    for (const wrong of ['pdf', '*/*', '*.pdf', 'text/', 'text/h*']) {
+      expect(await problemsOf(types(`text/html, ${wrong}`))).toEqual([
+        `rounds.ini:8 [attachments] types: has "${wrong}"; write MIME types such as text/*, application/pdf`,
+      ]);
+    }
+  });
+});
+
 describe('peak hours', () => {
   const api = (lines: string): string => `${MINIMAL}[api_settings]\n${lines}\n`;
 

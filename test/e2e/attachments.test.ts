@@ -77,7 +77,11 @@ describe('attachments', () => {
     // 3 searches, and 7 contents: 5 Binaries and 2 that stand in their resources.
     expect(searches).toEqual({ planned: 10, ok: 10, empty: 0, gap: 0, failed: 0 });
     const bytes = [NOTE, SCAN, LETTER, FORM, JSON_FORM].reduce((sum, { length }) => sum + length, 0);
-    expect(await published.text('report.txt')).toMatch(/^Attachments +5 files \(32\.1 kB\)$/m);
+    const report = await published.text('report.txt');
+    expect(report).toMatch(/^Attachments +5 files \(32\.1 kB\)$/m);
+    // Records, files, size, ok, empty, gap, failed.
+    expect(report).toMatch(/^Attachment +0 +5 +32\.1 kB +7 +0 +0 +0 /m);
+    expect(report).toMatch(/^Total +9 +8 /m);
     const log = (await published.text('log.ndjson')).trimEnd().split('\n');
     const complete = log.map((text) => JSON.parse(text) as LogLine).at(-1)!;
     expect(complete).toMatchObject({ eventId: 'export_complete', eventDetail: { attachments: 5 } });
@@ -157,6 +161,32 @@ describe('attachments', () => {
     expect((await site.run(['verify', published.folder])).code).toBe(0);
   });
 
+  it('are one content and one request, however many documents name it, and as many documents as there are', async () => {
+    const page = Buffer.from('<p>the page of all</p>');
+    const names = Array.from({ length: 5_100 }, (_, n) => `DocumentReference/d${n}`);
+    const { site, asked } = await documentSite(
+      {
+        binaries: { page: ['text/html', page] },
+        documents: Object.fromEntries(
+          names.map((name) => [
+            name,
+            [
+              { contentType: 'image/png', data: base64(name) },
+              { contentType: 'text/html', url: 'Binary/page' },
+            ],
+          ]),
+        ),
+      },
+      { 'attachments.types': 'text/html', 'api_settings.page_size': 1000 },
+    );
+    expect(await runHere(site)).toBe(0);
+    const published = await newestRun(site);
+    expect(asked()).toEqual({ page: 1 });
+    await expectContents(published, [page]);
+    expect((await indexOf(published)).map(({ resource }) => resource).toSorted()).toEqual(names.toSorted());
+    expect(await published.text('report.txt')).toContain('1 file (22 B); passed over 5,100 by type');
+  });
+
   it('are covered by verify', async () => {
     const { site } = await documentSite(WORLD);
     expect(await runHere(site)).toBe(0);
@@ -180,7 +210,7 @@ describe('attachments', () => {
     for (const file of files) expect([file, await modeOf(file)]).toEqual([file, 0o640]);
   });
 
-  it('leave nothing of themselves in logs, state files, reports or the screen', async () => {
+  it('leave nothing of themselves in logs or reports, nor on the screen', async () => {
     const { site } = await documentSite({
       ...WORLD,
       documents: {
