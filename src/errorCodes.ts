@@ -171,6 +171,14 @@ export const ERROR_CODES = {
     'transient',
     'Epic’s daily document quota is used up (4135): run with --retry-failed tomorrow.',
   ),
+  BULK_FILE_MALFORMED: define(
+    'transient',
+    'A file of the bulk export is not NDJSON of its type; it is fetched again. If it stays so, tell the server’s operator.',
+  ),
+  BULK_COUNT_DIFFERS: define(
+    'transient',
+    'A file of the bulk export has another number of lines than the server said; it is fetched again.',
+  ),
   TYPE_NOT_OFFERED: define(
     'permanent',
     'The server’s CapabilityStatement has no such type: disable its row in the list.',

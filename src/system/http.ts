@@ -1,9 +1,15 @@
-import { promisify } from 'node:util';
 import { rootCertificates } from 'node:tls';
-import { brotliDecompress, gunzip, inflate } from 'node:zlib';
-import axios, { type AxiosAdapter, type AxiosInstance, type InternalAxiosRequestConfig } from 'axios';
+import axios, {
+  type AxiosAdapter,
+  type AxiosInstance,
+  type AxiosRequestConfig,
+  type InternalAxiosRequestConfig,
+} from 'axios';
 import { Agent, EnvHttpProxyAgent, Pool, ProxyAgent, type Dispatcher } from 'undici';
-import { RoundsError, type ErrorCode } from '../errors.ts';
+import { RoundsError } from '../errors.ts';
+import { decompress, readBody, streamBody, type ReceivedBody } from './httpBody.ts';
+import { startDeadline } from './httpDeadline.ts';
+import { asTransportError } from './httpError.ts';
 
 export interface HttpRequest {
   readonly method: 'GET' | 'POST' | 'DELETE';
@@ -11,7 +17,7 @@ export interface HttpRequest {
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
   readonly signal?: AbortSignal;
-  /** For the whole exchange, connecting and body included. */
+  /** For the whole exchange, connecting and body included (of `open`: see there). */
   readonly timeoutMs?: number;
   /** Of the body after decompression; more is BODY_TOO_LARGE. */
   readonly maxBytes?: number;
@@ -25,6 +31,21 @@ export interface HttpResponse {
   readonly body: Buffer;
 }
 
+/** An answer whose body is still to come. Whoever does not read it to its end has to close it. */
+export interface HttpStream {
+  readonly status: number;
+  /** Names in lower case; a repeated header is joined by `, `. */
+  readonly headers: Readonly<Record<string, string>>;
+  /**
+   * The decompressed chunks, once; the next is not fetched before it is asked for. Throws RoundsError BODY_CUT (shorter
+   * than announced, connection lost, compression damaged or unknown), TIMEOUT (nothing came for `timeoutMs`), or the
+   * signal's reason.
+   */
+  readonly body: AsyncIterable<Buffer>;
+  /** Lets go: what was not read is abandoned with its connection. May be repeated. */
+  close(): void;
+}
+
 /**
  * One request, one whole answer.
  *
@@ -35,6 +56,11 @@ export interface HttpResponse {
  */
 export interface Http {
   request(request: HttpRequest): Promise<HttpResponse>;
+  /**
+   * The same for answers of any size: resolves with the head. `timeoutMs` bounds connecting and head, then each wait for
+   * more of the body, not the whole; `maxBytes` does not count.
+   */
+  open(request: HttpRequest): Promise<HttpStream>;
   /** Closes idle connections and waits for none. */
   close(): Promise<void>;
 }
@@ -67,7 +93,8 @@ export function createHttp(options: HttpOptions = {}): Http {
     validateStatus: () => true,
   });
   return {
-    request: (request) => exchange(client, request, timeoutMs),
+    request: (request) => exchange(client, request, request.timeoutMs ?? timeoutMs),
+    open: (request) => openExchange(client, request, request.timeoutMs ?? timeoutMs),
     close: async () => dispatcher.destroy(),
   };
 }
@@ -116,6 +143,7 @@ function hasProxyEnvironment(): boolean {
 function undiciAdapter(dispatcher: Dispatcher): AxiosAdapter {
   return async (config: InternalAxiosRequestConfig) => {
     const url = new URL(config.url ?? '');
+    const isStream = config.responseType === 'stream';
     const answer = await dispatcher.request({
       origin: url.origin,
       path: url.pathname + url.search,
@@ -123,34 +151,17 @@ function undiciAdapter(dispatcher: Dispatcher): AxiosAdapter {
       headers: config.headers.toJSON() as Record<string, string>,
       body: (config.data as string | undefined) ?? null,
       signal: config.signal,
+      // A stream's waits are bounded where they are waited for: a slow reader is no slow server.
+      ...(isStream ? { bodyTimeout: 0 } : {}),
     });
-    const body = await readBody(answer.body, config.maxContentLength ?? MAX_BODY_BYTES);
     return {
-      data: body,
+      data: isStream ? answer.body : await readBody(answer.body, config.maxContentLength ?? MAX_BODY_BYTES),
       status: answer.statusCode,
       statusText: '',
       headers: flatten(answer.headers),
       config,
     };
   };
-}
-
-async function readBody(stream: AsyncIterable<Buffer>, maxBytes: number): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  try {
-    for await (const chunk of stream) {
-      size += chunk.length;
-      if (size > maxBytes) throw new RoundsError('BODY_TOO_LARGE', `an answer exceeds ${maxBytes} bytes`);
-      chunks.push(chunk);
-    }
-  } catch (error) {
-    // The head had come: whatever ended the connection now has cut the body.
-    const code = (error as NodeJS.ErrnoException).code ?? '';
-    if (error instanceof RoundsError || code in TRANSPORT_CODES) throw error;
-    throw new RoundsError('BODY_CUT', 'the connection ended before the answer did');
-  }
-  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size);
 }
 
 function flatten(headers: Readonly<Record<string, string | string[] | undefined>>): Record<string, string> {
@@ -164,25 +175,14 @@ function flatten(headers: Readonly<Record<string, string | string[] | undefined>
 async function exchange(
   client: AxiosInstance,
   request: HttpRequest,
-  defaultTimeoutMs: number,
+  timeoutMs: number,
 ): Promise<HttpResponse> {
   request.signal?.throwIfAborted();
-  const deadline = new AbortController();
-  const timer = setTimeout(
-    () => deadline.abort(new RoundsError('TIMEOUT', 'the server did not answer in time')),
-    request.timeoutMs ?? defaultTimeoutMs,
-  );
-  // AbortSignal.any would keep every request's signal reachable from the run's signal (nodejs/node#54614).
-  const forward = () => deadline.abort(request.signal?.reason);
-  request.signal?.addEventListener('abort', forward, { once: true });
+  const deadline = startDeadline(timeoutMs, request.signal);
   const maxBytes = request.maxBytes ?? MAX_BODY_BYTES;
   try {
     const asked = client.request<Buffer>({
-      url: request.url,
-      method: request.method,
-      headers: { 'accept-encoding': 'gzip', ...request.headers },
-      data: request.body,
-      signal: deadline.signal,
+      ...asConfig(request, deadline.signal),
       maxContentLength: maxBytes,
     });
     const answer = await Promise.race([asked, whenAborted(deadline.signal)]);
@@ -196,9 +196,45 @@ async function exchange(
     if (deadline.signal.aborted) throw deadline.signal.reason;
     throw asTransportError(error);
   } finally {
-    clearTimeout(timer);
-    request.signal?.removeEventListener('abort', forward);
+    deadline.release();
   }
+}
+
+async function openExchange(
+  client: AxiosInstance,
+  request: HttpRequest,
+  timeoutMs: number,
+): Promise<HttpStream> {
+  request.signal?.throwIfAborted();
+  const deadline = startDeadline(timeoutMs, request.signal);
+  try {
+    const asked = client.request<ReceivedBody>({
+      ...asConfig(request, deadline.signal),
+      responseType: 'stream',
+    });
+    const answer = await Promise.race([asked, whenAborted(deadline.signal)]);
+    deadline.stop();
+    const headers = answer.headers as Record<string, string>;
+    return {
+      status: answer.status,
+      headers,
+      ...streamBody(answer.data, headers['content-encoding'], deadline),
+    };
+  } catch (error) {
+    deadline.release();
+    if (deadline.signal.aborted) throw deadline.signal.reason;
+    throw asTransportError(error);
+  }
+}
+
+function asConfig(request: HttpRequest, signal: AbortSignal): AxiosRequestConfig {
+  return {
+    url: request.url,
+    method: request.method,
+    headers: { 'accept-encoding': 'gzip', ...request.headers },
+    data: request.body,
+    signal,
+  };
 }
 
 /** Rejects at the abort: undici sees one only once the connection stands, which a proxy can put off for ever. */
@@ -206,60 +242,4 @@ function whenAborted(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
   });
-}
-
-const decoders = {
-  gzip: promisify(gunzip),
-  'x-gzip': promisify(gunzip),
-  deflate: promisify(inflate),
-  br: promisify(brotliDecompress),
-};
-
-async function decompress(body: Buffer, encoding: string | undefined, maxBytes: number): Promise<Buffer> {
-  const name = encoding?.trim().toLowerCase() ?? 'identity';
-  if (name === '' || name === 'identity' || body.length === 0) return body;
-  const decoder = decoders[name as keyof typeof decoders];
-  if (decoder === undefined) throw new RoundsError('BODY_CUT', 'an answer has an unknown content-encoding');
-  try {
-    return await decoder(body, { maxOutputLength: maxBytes });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') {
-      throw new RoundsError('BODY_TOO_LARGE', `an answer exceeds ${maxBytes} bytes when decompressed`);
-    }
-    throw new RoundsError('BODY_CUT', 'an answer’s compressed body is damaged or cut short');
-  }
-}
-
-/** Node's, OpenSSL's and undici's codes, by what an operator would do about them. */
-const TRANSPORT_CODES: Readonly<Record<string, ErrorCode>> = {
-  UND_ERR_CONNECT_TIMEOUT: 'TIMEOUT',
-  UND_ERR_HEADERS_TIMEOUT: 'TIMEOUT',
-  UND_ERR_BODY_TIMEOUT: 'TIMEOUT',
-  ETIMEDOUT: 'TIMEOUT',
-  ENOTFOUND: 'NAME_NOT_RESOLVED',
-  EAI_AGAIN: 'NAME_NOT_RESOLVED',
-  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'BODY_CUT',
-  UND_ERR_RES_EXCEEDED_MAX_SIZE: 'BODY_TOO_LARGE',
-  ERR_TLS_CERT_ALTNAME_INVALID: 'TLS_UNTRUSTED',
-  DEPTH_ZERO_SELF_SIGNED_CERT: 'TLS_UNTRUSTED',
-  SELF_SIGNED_CERT_IN_CHAIN: 'TLS_UNTRUSTED',
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'TLS_UNTRUSTED',
-  UNABLE_TO_GET_ISSUER_CERT: 'TLS_UNTRUSTED',
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'TLS_UNTRUSTED',
-  CERT_HAS_EXPIRED: 'TLS_UNTRUSTED',
-  CERT_NOT_YET_VALID: 'TLS_UNTRUSTED',
-  CERT_UNTRUSTED: 'TLS_UNTRUSTED',
-  CERT_REJECTED: 'TLS_UNTRUSTED',
-  CERT_SIGNATURE_FAILURE: 'TLS_UNTRUSTED',
-};
-
-function asTransportError(error: unknown): RoundsError {
-  if (error instanceof RoundsError) return error;
-  const cause = (error as { cause?: unknown }).cause;
-  const codes = [error, cause].map((e) => (e as NodeJS.ErrnoException | undefined)?.code ?? '');
-  const known = codes.find((code) => code in TRANSPORT_CODES);
-  // The foreign error goes no further: axios' holds the request with its token, undici's the socket's addresses.
-  if (known !== undefined) return new RoundsError(TRANSPORT_CODES[known]!, `the exchange failed (${known})`);
-  const code = codes.find((c) => /^[A-Z][A-Z0-9_]+$/.test(c)) ?? 'unknown';
-  return new RoundsError('NETWORK', `the exchange failed (${code})`);
 }

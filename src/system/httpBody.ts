@@ -1,0 +1,131 @@
+import { pipeline, type Readable } from 'node:stream';
+import { promisify } from 'node:util';
+import {
+  brotliDecompress,
+  createBrotliDecompress,
+  createGunzip,
+  createInflate,
+  gunzip,
+  inflate,
+} from 'node:zlib';
+import { RoundsError } from '../errors.ts';
+import type { Deadline } from './httpDeadline.ts';
+import { asBodyError } from './httpError.ts';
+
+/** A whole body, as it came. Throws BODY_CUT, BODY_TOO_LARGE, TIMEOUT. */
+export async function readBody(stream: AsyncIterable<Buffer>, maxBytes: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of stream) {
+      size += chunk.length;
+      if (size > maxBytes) throw new RoundsError('BODY_TOO_LARGE', `an answer exceeds ${maxBytes} bytes`);
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    throw asBodyError(error);
+  }
+  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size);
+}
+
+const decoders = {
+  gzip: promisify(gunzip),
+  'x-gzip': promisify(gunzip),
+  deflate: promisify(inflate),
+  br: promisify(brotliDecompress),
+};
+
+/** A whole body, decompressed. Throws BODY_CUT, BODY_TOO_LARGE. */
+export async function decompress(
+  body: Buffer,
+  encoding: string | undefined,
+  maxBytes: number,
+): Promise<Buffer> {
+  const coding = codingOf(encoding);
+  if (coding === 'identity' || body.length === 0) return body;
+  const decoder = decoders[coding];
+  try {
+    return await decoder(body, { maxOutputLength: maxBytes });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') {
+      throw new RoundsError('BODY_TOO_LARGE', `an answer exceeds ${maxBytes} bytes when decompressed`);
+    }
+    throw new RoundsError('BODY_CUT', 'an answer’s compressed body is damaged or cut short');
+  }
+}
+
+/** Throws BODY_CUT for an encoding that was not asked for and cannot be undone. */
+function codingOf(encoding: string | undefined): keyof typeof decoders | 'identity' {
+  const name = encoding?.trim().toLowerCase() ?? '';
+  if (name === '' || name === 'identity') return 'identity';
+  if (name in decoders) return name as keyof typeof decoders;
+  throw new RoundsError('BODY_CUT', 'an answer has an unknown content-encoding');
+}
+
+/** The body of an answer as undici hands it out. */
+export type ReceivedBody = Readable & AsyncIterable<Buffer>;
+
+const CHUNK = { chunkSize: 64 * 1024 };
+const streamDecoders = {
+  gzip: () => createGunzip(CHUNK),
+  'x-gzip': () => createGunzip(CHUNK),
+  deflate: () => createInflate(CHUNK),
+  br: () => createBrotliDecompress(CHUNK),
+};
+
+/**
+ * A body that is read while it comes, with what it may throw as HttpStream says. The deadline is released when the
+ * body has ended, in whatever way, or is closed.
+ */
+export function streamBody(
+  received: ReceivedBody,
+  encoding: string | undefined,
+  deadline: Deadline,
+): { readonly body: AsyncIterable<Buffer>; close(): void } {
+  // What ends a body that nobody reads is nobody's to hear.
+  received.on('error', () => undefined);
+  const close = (): void => {
+    deadline.release();
+    received.destroy();
+  };
+  async function* body(): AsyncGenerator<Buffer, void, undefined> {
+    try {
+      const coding = codingOf(encoding);
+      const raw = timed(received, deadline);
+      yield* coding === 'identity' ? raw : decoded(raw, coding);
+    } catch (error) {
+      if (deadline.signal.aborted) throw deadline.signal.reason;
+      throw asBodyError(error);
+    } finally {
+      close();
+    }
+  }
+  return { body: body(), close };
+}
+
+/** Only the waits for the server count, never what the reader does between them. */
+async function* timed(received: ReceivedBody, deadline: Deadline): AsyncGenerator<Buffer, void, undefined> {
+  const chunks = received[Symbol.asyncIterator]();
+  for (;;) {
+    deadline.start();
+    const next = await chunks.next();
+    deadline.stop();
+    if (next.done === true) return;
+    yield next.value;
+  }
+}
+
+async function* decoded(
+  raw: AsyncGenerator<Buffer, void, undefined>,
+  coding: keyof typeof streamDecoders,
+): AsyncGenerator<Buffer, void, undefined> {
+  const first = await raw.next();
+  // No bytes at all are no damage: 416 and 204 are answered so.
+  if (first.done === true) return;
+  async function* all(): AsyncGenerator<Buffer, void, undefined> {
+    yield first.value as Buffer;
+    yield* raw;
+  }
+  // The reader of the decoder is told of every error; the callback has nothing to add.
+  yield* pipeline(all(), streamDecoders[coding](), () => undefined) as AsyncIterable<Buffer>;
+}
