@@ -16,11 +16,13 @@ const LAYERS = [
 
   // What knows one thing each, and nothing of one another beyond what is written here.
   { part: 'config/', imports: ['system/', 'errors.ts', 'config/schema*'] },
-  { part: 'inputs/', imports: ['system/', 'errors.ts', 'config/'] },
+  { part: 'inputs/resourceTypes.ts', imports: [] },
+  { part: 'inputs/', imports: ['system/', 'errors.ts', 'config/', 'inputs/resourceTypes.ts'] },
   { part: 'schedule/', imports: ['system/', 'errors.ts'] },
   { part: 'auth/', imports: ['system/', 'errors.ts'] },
-  { part: 'fhir/', imports: ['system/', 'errors.ts', 'run/events.ts'] },
-  { part: 'ndjson/', imports: ['system/', 'errors.ts'] },
+  { part: 'fhir/jsonBytes.ts', imports: ['errors.ts'] },
+  { part: 'fhir/', imports: ['system/', 'errors.ts', 'run/events.ts', 'fhir/jsonBytes.ts'] },
+  { part: 'ndjson/', imports: ['system/', 'errors.ts', 'fhir/jsonBytes.ts', 'inputs/resourceTypes.ts'] },
 
   // A run's durable facts: the ledger, the sum of its commits, the plan and the snapshot they count for.
   { part: 'run/audit.ts', imports: ['system/', 'errors.ts', 'run/auditFile.ts'] },
@@ -87,6 +89,7 @@ const GROUPS = {
       'schedule/',
       'auth/',
       'fhir/',
+      'fhir/jsonBytes.ts',
       'ndjson/',
     ],
     ...['pull/', 'publish/', 'report/', 'console/', 'run/', 'FACTS', 'compose.ts', 'commands/'],

@@ -64,6 +64,10 @@ export const CAUSES: Readonly<Record<ErrorCode, string>> = {
     'The server refuses a search parameter or wants another one (Epic 59108: category or code).',
   FHIR_DELETED: 'The record was deleted at the server after it was listed or referred to.',
   FHIR_DOCUMENT_QUOTA: 'The client has fetched as many documents today as Epic allows.',
+  BULK_FILE_MALFORMED:
+    'A file of the bulk export was cut, is not UTF-8 or NDJSON, or holds another resource type, twice in a row.',
+  BULK_COUNT_DIFFERS:
+    'The manifest of the bulk export gives a file another count than the file has lines, twice in a row.',
   TYPE_NOT_OFFERED: 'The list names a resource type that this server does not have.',
   REFERENCE_MISSING: 'A resource that was pulled refers to a record that the server does not give out.',
   ATTACHMENT_TYPE: 'The attachment’s MIME type is not among those that [attachments] types lists.',

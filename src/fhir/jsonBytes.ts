@@ -14,7 +14,7 @@ export interface JsonObject {
 }
 
 /** Arrays and objects inside one another; real resources stay under 30. */
-const MAX_JSON_DEPTH = 200;
+export const MAX_JSON_DEPTH = 200;
 
 const SPACE = 0x20;
 const QUOTE = 0x22;

@@ -6,7 +6,6 @@ import axios, {
   type InternalAxiosRequestConfig,
 } from 'axios';
 import { Agent, EnvHttpProxyAgent, Pool, ProxyAgent, type Dispatcher } from 'undici';
-import { RoundsError } from '../errors.ts';
 import { decompress, readBody, streamBody, type ReceivedBody } from './httpBody.ts';
 import { startDeadline } from './httpDeadline.ts';
 import { asTransportError } from './httpError.ts';
