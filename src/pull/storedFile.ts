@@ -50,12 +50,15 @@ export class StoredFile {
 
   /** An empty file, whatever was there. Its entry in the folder is the caller's to make durable. */
   static async create(options: StoredFileOptions): Promise<StoredFile> {
+    let stored: StoredFile | undefined;
     try {
       const handle = await open(options.file, 'w+', options.modes.file);
+      stored = new StoredFile(options, handle);
       // open's mode passes through the umask, and does not count where the file is there.
       if (!isWindows) await handle.chmod(options.modes.file);
-      return new StoredFile(options, handle);
+      return stored;
     } catch (error) {
+      await stored?.close();
       throw asFileError(error, path.basename(options.file));
     }
   }

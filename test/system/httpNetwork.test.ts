@@ -51,6 +51,15 @@ describe('TLS', () => {
     expect(answer.body.toString()).toBe('over TLS');
   });
 
+  it('is the same for an answer that is read while it comes', async () => {
+    const { origin } = await startTls();
+    const stream = await open({ caPem: ca.cert }).open({ method: 'GET', url: origin });
+    const chunks: Buffer[] = [];
+    for await (const chunk of stream.body) chunks.push(chunk);
+    expect(Buffer.concat(chunks).toString()).toBe('over TLS');
+    expect((await rejection(open().open({ method: 'GET', url: origin }))).code).toBe('TLS_UNTRUSTED');
+  });
+
   it('trusts nobody else', async () => {
     const { origin, requests } = await startTls();
     const refusal = await rejection(open().request({ method: 'GET', url: origin }));
@@ -108,7 +117,9 @@ describe('a proxy', () => {
     expect((await rejection(timed)).code).toBe('TIMEOUT');
     const controller = new AbortController();
     const aborted = http.request({ method: 'GET', url: origin, signal: controller.signal });
+    const stream = http.open({ method: 'GET', url: origin, signal: controller.signal });
     controller.abort(new RoundsError('INTERRUPTED', 'stop'));
     expect((await rejection(aborted)).code).toBe('INTERRUPTED');
+    expect((await rejection(stream)).code).toBe('INTERRUPTED');
   });
 });
