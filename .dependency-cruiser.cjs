@@ -13,16 +13,15 @@ const LAYERS = [
   // Names and shapes that others speak in.
   { part: 'config/schema*', imports: ['errors.ts'] },
   { part: 'run/events.ts', imports: ['errors.ts'] },
+  { part: 'fhir/resourceTypes.ts', imports: [] },
 
   // What knows one thing each, and nothing of one another beyond what is written here.
   { part: 'config/', imports: ['system/', 'errors.ts', 'config/schema*'] },
-  { part: 'inputs/resourceTypes.ts', imports: [] },
-  { part: 'inputs/', imports: ['system/', 'errors.ts', 'config/', 'inputs/resourceTypes.ts'] },
+  { part: 'inputs/', imports: ['system/', 'errors.ts', 'config/', 'fhir/resourceTypes.ts'] },
   { part: 'schedule/', imports: ['system/', 'errors.ts'] },
   { part: 'auth/', imports: ['system/', 'errors.ts'] },
-  { part: 'fhir/jsonBytes.ts', imports: ['errors.ts'] },
-  { part: 'fhir/', imports: ['system/', 'errors.ts', 'run/events.ts', 'fhir/jsonBytes.ts'] },
-  { part: 'ndjson/', imports: ['system/', 'errors.ts', 'fhir/jsonBytes.ts', 'inputs/resourceTypes.ts'] },
+  { part: 'fhir/', imports: ['system/', 'errors.ts', 'run/events.ts', 'fhir/resourceTypes.ts'] },
+  { part: 'ndjson/', imports: ['system/', 'errors.ts'] },
 
   // A run's durable facts: the ledger, the sum of its commits, the plan and the snapshot they count for.
   { part: 'run/audit.ts', imports: ['system/', 'errors.ts', 'run/auditFile.ts'] },

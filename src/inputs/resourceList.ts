@@ -3,7 +3,7 @@ import { booleanWord } from '../config/values.ts';
 import { CsvFile } from './csv.ts';
 import type { CsvRow } from './csv.ts';
 import { ProblemList, refuseInput } from './problemList.ts';
-import { RESOURCE_TYPES } from './resourceTypes.ts';
+import { RESOURCE_TYPES } from '../fhir/resourceTypes.ts';
 
 /** One resource type to pull, with all its filters. */
 export interface ListedType {

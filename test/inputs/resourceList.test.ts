@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readResourceList } from '../../src/inputs/resourceList.ts';
-import { RESOURCE_TYPES } from '../../src/inputs/resourceTypes.ts';
+import { RESOURCE_TYPES } from '../../src/fhir/resourceTypes.ts';
 import { scanRoster } from '../../src/inputs/patientRoster.ts';
 import { inputProblems, writeInput } from './support.ts';
 
