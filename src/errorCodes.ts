@@ -214,6 +214,28 @@ export const ERROR_CODES = {
     'The server stayed away longer than max_outage_minutes; what failed is retried later.',
   ),
 
+  // Bulk Data
+  BULK_KICKOFF_REFUSED: define(
+    'permanent',
+    'Check [bulk] group_id, level and types, and that the registration has the bulk APIs (kick-off, status, file and delete).',
+  ),
+  BULK_EXPORT_FAILED: define(
+    'permanent',
+    'Run the job again; where it fails again, export fewer types ([bulk] types), or ask the server’s operator about the time of this run.',
+  ),
+  BULK_EXPORT_GONE: define(
+    'permanent',
+    'Begin a new export with `fhir-rounds run JOB --fresh`; servers keep one for some days only (Epic for 14).',
+  ),
+  BULK_MANIFEST_INVALID: define(
+    'transient',
+    'The manifest is asked for again; where it stays so, tell the server’s operator what is written above.',
+  ),
+  BULK_FILE_MALFORMED: define(
+    'transient',
+    'The file is asked for again; where it stays so, tell the server’s operator.',
+  ),
+
   // State, disk and locks
   RUN_PAUSED: define(
     'transient',

@@ -80,6 +80,15 @@ export const CAUSES: Readonly<Record<ErrorCode, string>> = {
   PATIENT_MERGED: 'The patient’s record was merged into that of another line.',
   SERVER_AWAY: 'The server did not answer for longer than max_outage_minutes.',
 
+  BULK_KICKOFF_REFUSED:
+    'The server did not begin the export: it refused the group, a parameter or this client, or named no status URL.',
+  BULK_EXPORT_FAILED: 'The server began the export and says that it cannot complete it.',
+  BULK_EXPORT_GONE:
+    'The server answers 404 or 410 for an export that it had begun: deleted, or kept too long.',
+  BULK_MANIFEST_INVALID:
+    'The export’s manifest lacks what the standard demands, or contradicts itself; nothing of it is downloaded.',
+  BULK_FILE_MALFORMED: 'A line of an export’s file is not the FHIR that the manifest says it is.',
+
   RUN_PAUSED:
     'The run stands at its checkpoint and waits: the server stayed away, or the allowed hours are over.',
   LOCK_HELD:
