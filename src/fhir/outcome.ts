@@ -18,6 +18,8 @@ export interface OperationOutcomeIssue {
   readonly codes: readonly string[];
   /** `details.text` and `diagnostics`. PHI: to be matched against, never logged or shown. */
   readonly text: string;
+  /** `expression` and `location`: what it is about, by the server's word. As foreign as `text`. */
+  readonly places: readonly string[];
 }
 
 /** What the issues of a 200 answer mean for its search. */
@@ -61,6 +63,7 @@ export function issuesOf(outcome: JsonObject): readonly OperationOutcomeIssue[] 
       issueType: issueTypeOf(issue.code),
       codes,
       text: texts.join('\n'),
+      places: [issue.expression, issue.location].flatMap(stringsIn),
     };
   });
 }
@@ -131,6 +134,15 @@ export function failureOf(
 /** Whether Epic refused a bulk kick-off since the group was exported within its interval (24 h by default; H/M). */
 export function saysTooRecently(issues: readonly OperationOutcomeIssue[]): boolean {
   return issues.some((issue) => /requested this group too recently/i.test(issue.text));
+}
+
+/**
+ * Whether all that went wrong will pass by itself, by FHIR's issue types alone: the word of a server whose status
+ * request failed while the export goes on (Bulk Data Access 3.0.0, "Response - Error Status").
+ */
+export function saysTransient(issues: readonly OperationOutcomeIssue[]): boolean {
+  const failing = issues.filter(({ severity }) => severity === 'fatal' || severity === 'error');
+  return failing.length > 0 && failing.every(({ issueType }) => TRANSIENT_TYPES.includes(issueType));
 }
 
 /** The issues of a body that is an OperationOutcome; none for any other body. */
@@ -220,4 +232,8 @@ function issueTypeOf(value: JsonValue | undefined): string {
 
 function objectsIn(value: JsonValue | undefined): readonly JsonObject[] {
   return Array.isArray(value) ? value.filter(isJsonObject) : [];
+}
+
+function stringsIn(value: JsonValue | undefined): readonly string[] {
+  return Array.isArray(value) ? value.filter((item) => typeof item === 'string') : [];
 }

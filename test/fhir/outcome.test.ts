@@ -7,6 +7,7 @@ import {
   issuesInBody,
   issuesOf,
   saysTooRecently,
+  saysTransient,
   type OperationOutcomeIssue,
 } from '../../src/fhir/outcome.ts';
 
@@ -38,6 +39,24 @@ const body = (severity: string, issueType: string, ...codes: string[]): Buffer =
   );
 const fail = (status: number, content?: Buffer, headers: Record<string, string> = {}) =>
   failureOf(status, content, headers, Date.UTC(2026, 10, 22));
+
+describe('saysTransient', () => {
+  it.each(['transient', 'lock-error', 'no-store', 'exception', 'timeout', 'incomplete', 'throttled'])(
+    'takes %s for what passes',
+    (type) => {
+      expect(saysTransient(issue('error', type))).toBe(true);
+      expect(saysTransient(issue('fatal', type))).toBe(true);
+      expect(saysTransient([...issue('error', type), ...issue('warning', 'processing')])).toBe(true);
+      expect(saysTransient([...issue('error', type), ...issue('fatal', 'processing')])).toBe(false);
+      expect(saysTransient(issue('warning', type))).toBe(false);
+    },
+  );
+
+  it('goes by the issue type alone, and by nothing that is not there', () => {
+    expect(saysTransient(issue('fatal', 'processing', '40000'))).toBe(false);
+    expect(saysTransient([])).toBe(false);
+  });
+});
 
 describe('classifyIssues', () => {
   it.each([
@@ -148,6 +167,15 @@ describe('classifyIssues', () => {
 });
 
 describe('issuesOf', () => {
+  it('keeps what an issue is about, by expression and location, strings alone', () => {
+    const places = { expression: ['Patient.name', 1, null], location: ['http._since', {}] };
+    expect(issuesOf({ issue: [{ code: 'value', ...places }] })[0]?.places).toEqual([
+      'Patient.name',
+      'http._since',
+    ]);
+    expect(issuesOf({ issue: [{ code: 'value', expression: 'x' }] })[0]?.places).toEqual([]);
+  });
+
   it('drops codes that are not safe to print', () => {
     expect(issue('error', 'x', 'Lopez, Camila', 'a'.repeat(41), '4101')[0]?.codes).toEqual(['4101']);
     expect(issue('error', 'Camila Lopez')[0]?.issueType).toBe('unknown-type');
