@@ -38,15 +38,21 @@ export function parseRetryAfter(
     const seconds = Number(text);
     ms = seconds >= EPOCH_SECONDS_FROM ? seconds * 1000 - nowMs : seconds * 1000;
   } else {
-    // Date.parse alone would take any digits for a year, and the asctime form for local time.
-    const isDate = /^(mon|tue|wed|thu|fri|sat|sun)/i.test(text);
-    const hasZone = /\b(gmt|utc)$/i.test(text);
-    if (!isDate && !hasZone) return undefined;
-    const at = Date.parse(hasZone ? text : `${text} GMT`);
-    if (Number.isNaN(at)) return undefined;
+    const at = parseHttpDate(text);
+    if (at === undefined) return undefined;
     ms = at - nowMs;
   }
   return Math.min(capMs, Math.max(0, ms));
+}
+
+/** The instant of an HTTP-date (RFC 9110, 5.6.7) in milliseconds since 1970; `undefined` for anything else. */
+export function parseHttpDate(text: string): number | undefined {
+  // Date.parse alone would take any digits for a year, and the asctime form for local time.
+  const isDate = /^(mon|tue|wed|thu|fri|sat|sun)/i.test(text);
+  const hasZone = /\b(gmt|utc)$/i.test(text);
+  if (!isDate && !hasZone) return undefined;
+  const at = Date.parse(hasZone ? text : `${text} GMT`);
+  return Number.isNaN(at) ? undefined : at;
 }
 
 /**

@@ -1,5 +1,11 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { backoffMs, parseRateLimit, parseRetryAfter, RETRY_AFTER_CAP_MS } from '../../src/system/retry.ts';
+import {
+  backoffMs,
+  parseHttpDate,
+  parseRateLimit,
+  parseRetryAfter,
+  RETRY_AFTER_CAP_MS,
+} from '../../src/system/retry.ts';
 
 const NOW = Date.UTC(2026, 10, 22, 2, 0, 0);
 
@@ -69,4 +75,20 @@ describe('parseRateLimit', () => {
   ] as readonly (readonly [Record<string, string>, number | undefined])[])('reads %j', (headers, ms) => {
     expect(parseRateLimit(headers)).toBe(ms);
   });
+});
+
+describe('parseHttpDate', () => {
+  it.each(['Sun, 22 Nov 2026 02:00:00 GMT', 'Sunday, 22-Nov-26 02:00:00 GMT', 'Sun Nov 22 02:00:00 2026'])(
+    'reads %j',
+    (text) => {
+      expect(parseHttpDate(text)).toBe(NOW);
+    },
+  );
+
+  it.each(['', '0', '-1', '2026', '2026-11-22T02:00:00Z', 'never', 'Sun, 99 Nov 2026 02:00:00 GMT'])(
+    'makes nothing of %j',
+    (text) => {
+      expect(parseHttpDate(text)).toBeUndefined();
+    },
+  );
 });
