@@ -20,19 +20,28 @@ const LAYERS = [
   { part: 'inputs/', imports: ['system/', 'errors.ts', 'config/', 'fhir/resourceTypes.ts'] },
   { part: 'schedule/', imports: ['system/', 'errors.ts'] },
   { part: 'auth/', imports: ['system/', 'errors.ts'] },
-  { part: 'fhir/', imports: ['system/', 'errors.ts', 'run/events.ts', 'fhir/resourceTypes.ts'] },
-  { part: 'ndjson/', imports: ['system/', 'errors.ts'] },
+  { part: 'fhir/jsonBytes.ts', imports: ['errors.ts'] },
+  {
+    part: 'fhir/',
+    imports: ['system/', 'errors.ts', 'run/events.ts', 'fhir/resourceTypes.ts', 'fhir/jsonBytes.ts'],
+  },
+  { part: 'ndjson/', imports: ['system/', 'errors.ts', 'fhir/jsonBytes.ts', 'fhir/resourceTypes.ts'] },
 
   // A run's durable facts: the ledger, the sum of its commits, the plan and the snapshot they count for.
   { part: 'run/audit.ts', imports: ['system/', 'errors.ts', 'run/auditFile.ts'] },
   { part: 'run/auditFile.ts', imports: ['system/'] },
   { part: 'run/ledger*', imports: ['system/', 'errors.ts', 'run/audit.ts', 'run/tally.ts'] },
   { part: 'run/tally.ts', imports: ['errors.ts'] },
+  { part: 'run/exportTally.ts', imports: ['errors.ts'] },
+  { part: 'run/exportPlan.ts', imports: ['errors.ts', 'fhir/', 'run/plan.ts'] },
   { part: 'run/plan.ts', imports: ['errors.ts', 'fhir/'] },
   { part: 'run/snapshot.ts', imports: ['system/', 'errors.ts', 'ndjson/', 'run/plan.ts'] },
 
   // The stages.
-  { part: 'pull/', imports: ['system/', 'errors.ts', 'fhir/', 'ndjson/', 'FACTS'] },
+  {
+    part: 'pull/',
+    imports: ['system/', 'errors.ts', 'fhir/', 'fhir/jsonBytes.ts', 'ndjson/', 'FACTS'],
+  },
   { part: 'publish/', imports: ['system/', 'errors.ts', 'ndjson/', 'FACTS'] },
   { part: 'report/', imports: ['system/', 'errors.ts', 'ndjson/', 'FACTS'] },
   { part: 'console/', imports: ['system/', 'errors.ts', 'config/', 'report/', 'FACTS'] },
@@ -75,6 +84,8 @@ const GROUPS = {
     'run/auditFile.ts',
     'run/ledger*',
     'run/tally.ts',
+    'run/exportTally.ts',
+    'run/exportPlan.ts',
     'run/plan.ts',
     'run/snapshot.ts',
   ],

@@ -124,7 +124,11 @@ export async function connectServer(
     const { dialectOf } = await import('./fhir/searchRules.ts');
     const { missingScopes } = await import('./auth/scopes.ts');
     const { api_settings: api, epic_settings: epic, oauth_settings: oauth } = job.settings;
-    const urlPolicy = createUrlPolicy({ fhirBase: epic.epic_endpoint, tokenEndpoint: tokens.tokenEndpoint });
+    const urlPolicy = createUrlPolicy({
+      fhirBase: epic.epic_endpoint,
+      tokenEndpoint: tokens.tokenEndpoint,
+      fileOrigins: job.settings.bulk.file_origins ?? [],
+    });
     const pause = serverPause(job.settings.paths.state_folder, urlPolicy.base, around.clock);
     const gate = new ServerGate({
       ...around,
@@ -157,6 +161,7 @@ export async function connectServer(
     const missing = grantedScopes ? missingScopes(requestedScopes, grantedScopes) : [];
     return {
       client,
+      urlPolicy,
       capability,
       dialect: dialectOf(capability, urlPolicy.base),
       notes: missing.length > 0 ? [`Scopes asked for and not granted: ${missing.join(', ')}.`] : [],

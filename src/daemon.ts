@@ -107,8 +107,11 @@ class Daemon {
       look: () => this.#state.use((ledger) => factsOf(job(), ledger, clock.now())),
       markServed: (slotMs) => this.#state.use(async (ledger) => noteServed(job(), ledger, slotMs)),
       attempt: (attempt) => {
-        const origin = new URL(job().settings.epic_settings.epic_endpoint).origin;
-        return this.#turns.take(origin, async () => {
+        const { method, settings } = job();
+        // A bulk export waits for days at the server, and other jobs go on; it takes the server's lock by itself.
+        const turn =
+          method === 'bulk' ? `job ${jobName}` : new URL(settings.epic_settings.epic_endpoint).origin;
+        return this.#turns.take(turn, async () => {
           // It may have waited for hours, and the INI may be another one now.
           const current = this.#config.job(jobName);
           if (current === undefined) return 'waiting';

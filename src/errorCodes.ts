@@ -171,14 +171,6 @@ export const ERROR_CODES = {
     'transient',
     'Epic’s daily document quota is used up (4135): run with --retry-failed tomorrow.',
   ),
-  BULK_FILE_MALFORMED: define(
-    'transient',
-    'A file of the bulk export is not NDJSON of its type; it is fetched again. If it stays so, tell the server’s operator.',
-  ),
-  BULK_COUNT_DIFFERS: define(
-    'transient',
-    'A file of the bulk export has another number of lines than the server said; it is fetched again.',
-  ),
   TYPE_NOT_OFFERED: define(
     'permanent',
     'The server’s CapabilityStatement has no such type: disable its row in the list.',
@@ -214,7 +206,7 @@ export const ERROR_CODES = {
     'The server stayed away longer than max_outage_minutes; what failed is retried later.',
   ),
 
-  // Bulk Data
+  // Bulk exports
   BULK_KICKOFF_REFUSED: define(
     'permanent',
     'Check [bulk] group_id, level and types, and that the registration has the bulk APIs (kick-off, status, file and delete).',
@@ -225,7 +217,7 @@ export const ERROR_CODES = {
   ),
   BULK_EXPORT_GONE: define(
     'permanent',
-    'Begin a new export with `fhir-rounds run JOB --fresh`; servers keep one for some days only (Epic for 14).',
+    'Run the job again for a new export; servers keep one for some days only (Epic for 14).',
   ),
   BULK_MANIFEST_INVALID: define(
     'transient',
@@ -233,7 +225,15 @@ export const ERROR_CODES = {
   ),
   BULK_FILE_MALFORMED: define(
     'transient',
-    'The file is asked for again; where it stays so, tell the server’s operator.',
+    'A file of the bulk export is not NDJSON of its type; it is fetched again. If it stays so, tell the server’s operator.',
+  ),
+  BULK_COUNT_DIFFERS: define(
+    'transient',
+    'A file of the bulk export has another number of lines than the server said; it is fetched again.',
+  ),
+  BULK_WAIT_OVER: define(
+    'permanent',
+    'Ask the server’s operator what became of the export, or raise [bulk] max_wait_hours; the next run asks for a new one.',
   ),
 
   // State, disk and locks
@@ -241,6 +241,7 @@ export const ERROR_CODES = {
     'transient',
     'The daemon goes on with the run by itself; `fhir-rounds run` does so at once.',
   ),
+  RUN_CANCELLED: define('permanent', 'Nothing: a person ended the run with `fhir-rounds cancel`.'),
   LOCK_HELD: define('transient', 'Wait for the run that holds it (`fhir-rounds status`), or stop it.'),
   LEDGER_DAMAGED: define(
     'config',

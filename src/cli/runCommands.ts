@@ -34,6 +34,14 @@ export const RUN_COMMANDS: readonly CommandSpec[] = [
       ),
   },
   {
+    name: 'cancel',
+    args: [{ name: 'job', optional: true, kind: 'job' }],
+    text: 'end the run that is under way or was interrupted, and delete its export at the server',
+    examples: ['cancel', 'cancel nightly'],
+    run: async (given, context) =>
+      (await import('../commands/cancel.ts')).cancelCommand(given.args[0], context),
+  },
+  {
     name: 'daemon',
     text: 'the scheduler (PM2’s entry)',
     examples: ['daemon', 'daemon --config /etc/fhir-rounds/fhir-rounds.ini'],

@@ -64,10 +64,6 @@ export const CAUSES: Readonly<Record<ErrorCode, string>> = {
     'The server refuses a search parameter or wants another one (Epic 59108: category or code).',
   FHIR_DELETED: 'The record was deleted at the server after it was listed or referred to.',
   FHIR_DOCUMENT_QUOTA: 'The client has fetched as many documents today as Epic allows.',
-  BULK_FILE_MALFORMED:
-    'A file of the bulk export was cut, is not UTF-8 or NDJSON, or holds another resource type, twice in a row.',
-  BULK_COUNT_DIFFERS:
-    'The manifest of the bulk export gives a file another count than the file has lines, twice in a row.',
   TYPE_NOT_OFFERED: 'The list names a resource type that this server does not have.',
   REFERENCE_MISSING: 'A resource that was pulled refers to a record that the server does not give out.',
   ATTACHMENT_TYPE: 'The attachment’s MIME type is not among those that [attachments] types lists.',
@@ -80,15 +76,17 @@ export const CAUSES: Readonly<Record<ErrorCode, string>> = {
   PATIENT_MERGED: 'The patient’s record was merged into that of another line.',
   SERVER_AWAY: 'The server did not answer for longer than max_outage_minutes.',
 
-  BULK_KICKOFF_REFUSED:
-    'The server did not begin the export: it refused the group, a parameter or this client, or named no status URL.',
-  BULK_EXPORT_FAILED: 'The server began the export and says that it cannot complete it.',
-  BULK_EXPORT_GONE:
-    'The server answers 404 or 410 for an export that it had begun: deleted, or kept too long.',
+  BULK_KICKOFF_REFUSED: 'The server refuses to begin the export that [bulk] and the resource list ask for.',
+  BULK_EXPORT_FAILED: 'The server began the export and gave it up.',
+  BULK_EXPORT_GONE: 'The server knows the export no more: deleted there, or older than it keeps exports.',
   BULK_MANIFEST_INVALID:
-    'The export’s manifest lacks what the standard demands, or contradicts itself; nothing of it is downloaded.',
-  BULK_FILE_MALFORMED: 'A line of an export’s file is not the FHIR that the manifest says it is.',
+    'The list of an export’s files is not what the Bulk Data standard says, or a page of it is missing.',
+  BULK_FILE_MALFORMED:
+    'A file of an export holds a line that is no whole JSON object of the type that the manifest names.',
+  BULK_COUNT_DIFFERS: 'A file of an export has another number of lines than the manifest counts.',
+  BULK_WAIT_OVER: 'An export was not done, or could not be begun, within [bulk] max_wait_hours.',
 
+  RUN_CANCELLED: 'A person ended the run with `fhir-rounds cancel` before it was done.',
   RUN_PAUSED:
     'The run stands at its checkpoint and waits: the server stayed away, or the allowed hours are over.',
   LOCK_HELD:

@@ -69,10 +69,11 @@ async function checkJob(
   const inputs = await to.attempt('roster and list', async () => {
     const value = await checkInputs(job, context.signal);
     const { roster, listed } = value;
-    return {
-      value,
-      detail: `${roster.patients} patients (${roster.mrns} by MRN, ${roster.skipped} rows skipped), ${listed.length} types`,
-    };
+    const who =
+      roster === undefined
+        ? 'all patients that the server exports'
+        : `${roster.patients} patients (${roster.mrns} by MRN, ${roster.skipped} rows skipped)`;
+    return { value, detail: `${who}, ${listed.length} types` };
   });
   await checkFolders(job, to);
   await checkRoom(job, to);

@@ -5,6 +5,7 @@ import { asRoundsError } from '../errors.ts';
 import { problemsOfList } from '../fhir/searchRules.ts';
 import { readRoster } from '../inputs/patientRoster.ts';
 import type { Server } from '../run/deps.ts';
+import { makeExportPlan } from '../run/exportPlan.ts';
 import { makePlan, type PullPlan, type SearchedType } from '../run/plan.ts';
 import type { Access, Inputs } from '../run/preflight.ts';
 import { checkClock, explainRefusal } from './checkToken.ts';
@@ -45,6 +46,7 @@ export async function checkServer(
   if (server === undefined) return;
   try {
     if (inputs === undefined) return;
+    if (job.method === 'bulk') return checkExport(inputs, server, to);
     const plan = checkTypes(inputs, server, to);
     if (probes) await probeTypes(job, plan, server, to);
     else to.tell('probe', 'skipped', '--no-probe');
@@ -92,6 +94,15 @@ function checkScopes({ source }: TokenService, inputs: Inputs | undefined, to: T
   if (uncovered.length > 0)
     to.tell('scopes', 'warning', `no scope for listed types: ${uncovered.join(', ')}`, hint);
   else if (missing.length === 0) to.tell('scopes', 'ok', 'granted for every type of the list');
+}
+
+/** An export that is begun to try it out would count for the group's day at Epic, so none is. */
+function checkExport({ listed }: Inputs, { capability }: Server, to: Teller): void {
+  const { referenced, notOffered } = makeExportPlan(listed, capability);
+  const lacking = notOffered.length === 0 ? '' : `; not offered: ${notOffered.join(', ')}`;
+  const verdict = referenced.length === 0 ? 'problem' : notOffered.length > 0 ? 'warning' : 'ok';
+  to.tell('resource types', verdict, `${referenced.length} of ${listed.length} offered${lacking}`);
+  to.tell('probe', 'skipped', 'a bulk job: whether the server exports shows when it is asked for an export');
 }
 
 function checkTypes({ listed }: Inputs, { capability, dialect }: Server, to: Teller): PullPlan {

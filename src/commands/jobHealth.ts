@@ -1,6 +1,7 @@
-import { age, countOf } from '../report/format.ts';
+import { age, count, countOf, unitsOf } from '../report/format.ts';
 import type { SearchCounts } from '../report/summary.ts';
 import { doneOf } from '../run/howFar.ts';
+import type { ExportRow } from '../run/ledgerExports.ts';
 import type { LockHolder, RunRow } from '../run/ledgerRows.ts';
 
 /** A job's verdict: pure, from what the ledger, the locks and the schedule say. */
@@ -10,6 +11,7 @@ export type Verdict = 'healthy' | 'running' | 'late' | 'partial' | 'failed';
 
 export interface JobFacts {
   readonly jobName: string;
+  readonly method: 'crawl' | 'bulk';
   readonly nowMs: number;
   /** The newest run. */
   readonly last: RunRow | undefined;
@@ -19,6 +21,8 @@ export interface JobFacts {
   /** Who holds the job's lock, while it is held. */
   readonly holder: LockHolder | undefined;
   readonly progress: SearchCounts | undefined;
+  /** The bulk export that the open run waits for, at the server or for leave to ask. */
+  readonly waitsFor: ExportRow | undefined;
   /** A slot of the schedule that passed and that no run has served, long enough ago to worry. */
   readonly missedSlotMs: number | undefined;
   /** Another job has the FHIR server: this one waits its turn. */
@@ -57,12 +61,12 @@ function neverRun({ jobName }: JobFacts): JobHealth {
   };
 }
 
-function healthOfLast({ jobName, nowMs, lastComplete }: JobFacts, last: RunRow): JobHealth {
+function healthOfLast({ jobName, nowMs, lastComplete, waitsFor }: JobFacts, last: RunRow): JobHealth {
   const { runId, summary } = last;
   if (last.state === 'open') {
     return {
       verdict: 'interrupted',
-      why: `Run ${runId} stopped half way; the next run goes on with it.`,
+      why: `Run ${runId} stopped half way; the next run goes on with it.${waitsFor === undefined ? '' : ` ${waitWhy(waitsFor, nowMs)}`}`,
       next: `fhir-rounds run ${jobName}, unless the daemon does it`,
     };
   }
@@ -86,7 +90,7 @@ function healthOfLast({ jobName, nowMs, lastComplete }: JobFacts, last: RunRow):
       return failed > 0
         ? {
             verdict: 'partial',
-            why: `${when}: ${countOf(failed, 'search', 'searches')} failed; ${older}.`,
+            why: `${when}: ${unitsOf(failed, summary?.method ?? 'crawl')} failed; ${older}.`,
             next: `fhir-rounds run ${jobName} --retry-failed`,
           }
         : {
@@ -111,17 +115,28 @@ function healthOfLast({ jobName, nowMs, lastComplete }: JobFacts, last: RunRow):
   }
 }
 
-function runningWhy({ nowMs, last, holder, progress }: JobFacts): string {
+function runningWhy({ nowMs, last, holder, progress, method, waitsFor }: JobFacts): string {
   const runId = last?.state === 'open' ? last.runId : undefined;
   const who =
     holder === undefined
       ? ''
       : `, by \`${holder.command}\` (process ${holder.pid} on ${holder.host}) for ${age(Math.max(0, nowMs - holder.sinceMs))}`;
   const far =
-    progress === undefined
+    progress === undefined || progress.planned === 0
       ? ''
-      : `: ${doneOf(progress)} of ${countOf(progress.planned, 'search', 'searches')} done`;
-  return `${runId === undefined ? 'A run begins' : `Run ${runId}`}${who}${far}.`;
+      : `: ${count(doneOf(progress))} of ${unitsOf(progress.planned, method)} done`;
+  const wait = waitsFor === undefined ? '' : ` ${waitWhy(waitsFor, nowMs)}`;
+  return `${runId === undefined ? 'A run begins' : `Run ${runId}`}${who}${far}.${wait}`;
+}
+
+/** What a bulk run waits for, and till when. */
+function waitWhy({ state, lookAtMs, askedAtMs }: ExportRow, nowMs: number): string {
+  const what =
+    state === 'waiting'
+      ? 'The server gives no leave yet for the export'
+      : `The server prepares the export, asked for ${age(Math.max(0, nowMs - askedAtMs))} ago`;
+  if (lookAtMs === undefined || lookAtMs <= nowMs) return `${what}.`;
+  return `${what}; it is asked again in ${age(lookAtMs - nowMs)}.`;
 }
 
 /** A clock that was set back makes no run end in the future. */

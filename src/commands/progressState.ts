@@ -23,6 +23,7 @@ interface Sample {
 }
 
 export interface ProgressState {
+  readonly method: 'crawl' | 'bulk';
   readonly searches: SearchCounts;
   readonly records: number;
   readonly bytes: number;
@@ -32,6 +33,7 @@ export interface ProgressState {
 }
 
 export const NOTHING_YET: ProgressState = {
+  method: 'crawl',
   searches: { planned: 0, ok: 0, empty: 0, gap: 0, failed: 0 },
   records: 0,
   bytes: 0,
@@ -43,19 +45,25 @@ export const NOTHING_YET: ProgressState = {
 export function advance(state: ProgressState, event: RunEvent, atMs: number): ProgressState {
   switch (event.event) {
     case 'run.started':
-      return { ...NOTHING_YET, searches: { ...NOTHING_YET.searches, planned: event.planned } };
+      return {
+        ...NOTHING_YET,
+        method: event.method,
+        searches: { ...NOTHING_YET.searches, planned: event.planned },
+      };
     case 'run.progress': {
       const { searches, records, bytes, types } = event;
       // An answer came, so nobody waits for the server to come back. A rest that it asked for ends by itself.
       const pause = state.pause?.untilMs === undefined ? undefined : state.pause;
       const samples = [...state.samples, { atMs, done: doneOf(searches) }];
       const recent = samples.filter((sample) => atMs - sample.atMs <= RATE_WINDOW_MS).slice(-MAX_SAMPLES);
-      return { searches, records, bytes, types, pause, samples: recent };
+      return { ...state, searches, records, bytes, types, pause, samples: recent };
     }
     case 'server.paused': {
       const untilMs = event.reason === 'asked' ? atMs + event.ms : undefined;
       return { ...state, pause: { reason: event.reason, sinceMs: atMs, untilMs } };
     }
+    case 'export.waits':
+      return state;
     case 'server.back':
       // What was slow while the server was away is no measure of what comes.
       return { ...state, pause: undefined, samples: [] };

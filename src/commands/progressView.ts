@@ -1,6 +1,7 @@
-import { byteSize, count, countOf, duration } from '../report/format.ts';
+import { byteSize, count, countOf, duration, unitsOf } from '../report/format.ts';
 import type { RunEvent, TypeProgress } from '../run/events.ts';
 import { doneOf } from '../run/howFar.ts';
+import { isoInstant } from '../system/clock.ts';
 import { leftMs, rateOf, type Pause, type ProgressState } from './progressState.ts';
 
 /** A run's progress as text; pure. */
@@ -58,7 +59,7 @@ function overall(state: ProgressState): string {
   const rate = rateOf(state);
   const left = leftMs(state);
   return [
-    `${count(doneOf(searches))}/${count(searches.planned)} searches`,
+    `${count(doneOf(searches))}/${unitsOf(searches.planned, state.method)}`,
     countOf(records, 'resource'),
     byteSize(bytes),
     ...(rate === undefined ? [] : [`${rate.toFixed(1)}/s`]),
@@ -106,14 +107,21 @@ function pauseText({ reason, sinceMs, untilMs }: Pause, nowMs: number): string {
 /** A line for the events that are worth one; undefined for the others. */
 export function lineOfEvent(event: RunEvent): string | undefined {
   switch (event.event) {
-    case 'run.started':
-      return `run ${event.runId}${event.resumed ? ' goes on' : ''}: ${countOf(event.patients, 'patient')}, ${countOf(event.planned, 'search', 'searches')}`;
+    case 'run.started': {
+      const head = `run ${event.runId}${event.resumed ? ' goes on' : ''}`;
+      if (event.method === 'bulk') {
+        return `${head}: a bulk export${event.patients > 0 ? ` of ${countOf(event.patients, 'patient')}` : ''}`;
+      }
+      return `${head}: ${countOf(event.patients, 'patient')}, ${countOf(event.planned, 'search', 'searches')}`;
+    }
     case 'run.phase':
       return event.phase === 'searches' ? undefined : PHASES[event.phase];
     case 'server.paused':
       return event.reason === 'asked'
         ? `${PAUSES.asked}: nothing is sent for ${duration(event.ms)}`
         : PAUSES[event.reason];
+    case 'export.waits':
+      return waitText(event);
     case 'server.back':
       return `the server is back after ${duration(event.awayMs)}`;
     case 'run.progress':
@@ -124,8 +132,25 @@ export function lineOfEvent(event: RunEvent): string | undefined {
   }
 }
 
+const WAITS = {
+  export: 'the server prepares the export',
+  leave: 'the server gives no leave yet for an export of this group',
+  server: 'another job pulls from this server',
+} as const;
+
+function waitText({ for: what, untilMs, progress }: Extract<RunEvent, { event: 'export.waits' }>): string {
+  const far = progress === undefined ? '' : ` (${progress})`;
+  const until =
+    untilMs === undefined ? 'this one goes on after it' : `it is asked again at ${isoInstant(untilMs)}`;
+  return `${WAITS[what]}${far}; ${until}`;
+}
+
 const PHASES = {
-  'second-pass': 'asking failed searches once more',
+  'second-pass': 'asking once more for what failed',
+  'kick-off': 'asking for the export',
+  export: 'waiting for the export',
+  downloads: 'downloading its files',
+  duplicates: 'looking for what stands twice',
   references: 'fetching what was referred to',
   attachments: 'downloading attachments',
   publishing: 'publishing',

@@ -124,16 +124,21 @@ async function dryRun(job: JobConfig, context: CommandContext): Promise<number> 
     job: job.jobName,
     server: job.settings.epic_settings.epic_endpoint,
     exportFolder: job.settings.paths.epic_data_export_folder,
-    patients: roster.patients,
-    byMrn: roster.mrns,
-    skippedRows: roster.skipped,
+    method: job.method,
+    ...(roster === undefined
+      ? {}
+      : { patients: roster.patients, byMrn: roster.mrns, skippedRows: roster.skipped }),
     types: listed.map(({ resourceType, queries }) => ({ resourceType, queries })),
   };
+  const who =
+    roster === undefined
+      ? 'all patients that the server exports'
+      : `${roster.patients} patients (${roster.mrns} by MRN)`;
   if (context.json) context.print(JSON.stringify(result));
   else {
     context.print(
       [
-        `job ${result.job}: ${result.patients} patients (${result.byMrn} by MRN) x ${listed.length} resource types`,
+        `job ${result.job}: ${who} x ${listed.length} resource types${job.method === 'bulk' ? ', by bulk export' : ''}`,
         `from ${result.server}`,
         `into ${result.exportFolder}`,
         ...result.types.map(({ resourceType, queries }) =>

@@ -108,7 +108,7 @@ export async function attemptRun(
   const { log, signal, clock } = around;
   const { jobName, settings } = job;
   const options = { fresh: false, retryFailed, acceptRoster: false, manual: false, patient };
-  if (signal.aborted || areRunLocksHeld(jobName, placeOf(job))) return 'waiting';
+  if (signal.aborted || areRunLocksHeld(job, placeOf(job))) return 'waiting';
   try {
     const access = await checkAccess(job, signal).catch(async (error: unknown) => {
       await tellRefused(job, around);

@@ -1,6 +1,6 @@
 import type { Config } from '../config/schema.ts';
 import { RoundsError } from '../errors.ts';
-import { countOf } from '../report/format.ts';
+import { count, countOf } from '../report/format.ts';
 import { doneOf, howFar } from '../run/howFar.ts';
 import type { Ledger } from '../run/ledger.ts';
 import type { RunRow } from '../run/ledgerRows.ts';
@@ -48,8 +48,7 @@ async function headOf(ledger: Ledger, run: RunRow, config: Config): Promise<read
     return [renderReport(run.summary, { timezone, locale: 'en', full: true }).text];
   }
   const far = await howFar(ledger, stateFolderOf(config), run);
-  const done =
-    far === undefined ? '' : `; ${doneOf(far)} of ${countOf(far.planned, 'search', 'searches')} done`;
+  const done = far === undefined ? '' : `; ${doneOf(far)} of ${count(far.planned)} done`;
   return [
     `run ${run.runId} of ${run.jobName} began ${isoInstant(run.startedAtMs)} and is not closed${done}.`,
     '',

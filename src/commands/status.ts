@@ -2,8 +2,10 @@ import type { Config, JobConfig } from '../config/schema.ts';
 import { age, byteSize, countOf } from '../report/format.ts';
 import { howFar } from '../run/howFar.ts';
 import { openLedgerForReading, type Ledger } from '../run/ledger.ts';
-import type { LockHolder } from '../run/ledgerRows.ts';
+import type { ExportRow } from '../run/ledgerExports.ts';
+import type { LockHolder, RunRow } from '../run/ledgerRows.ts';
 import { isLockHeld } from '../run/lock.ts';
+import { replayExports } from '../run/replay.ts';
 import { servedThrough } from '../schedule/catchUp.ts';
 import { createHours } from '../schedule/hours.ts';
 import { createSlots } from '../schedule/slots.ts';
@@ -95,12 +97,14 @@ async function jobStatus(job: JobConfig, ledger: Ledger | undefined, clock: Cloc
     ledger && last?.state === 'open' ? await howFar(ledger, paths.state_folder, last) : undefined;
   const facts = {
     jobName,
+    method: job.method,
     nowMs: clock.now(),
     last,
     lastComplete: ledger?.lastComplete(jobName),
     isRunning,
     holder,
     progress: counts,
+    waitsFor: ledger && last?.state === 'open' ? waitOf(ledger, last) : undefined,
     missedSlotMs:
       last && missedSlot(job, ledger?.schedules.served(jobName)?.slotMs, last.startedAtMs, clock.now()),
     waitsForServer: !isRunning && isLockHeld(paths.state_folder, `server ${originOf(epic.epic_endpoint)}`),
@@ -123,6 +127,14 @@ async function jobStatus(job: JobConfig, ledger: Ledger | undefined, clock: Cloc
       ...(await roomWarnings(job, ledger)),
     ],
   };
+}
+
+/** The export that a run waits for; none once its files are listed. */
+function waitOf(ledger: Ledger, { runNo }: RunRow): ExportRow | undefined {
+  const listed = replayExports(ledger, { runNo }).listed;
+  return ledger.exports
+    .of(runNo)
+    .find(({ exportNo, state }) => !listed.has(exportNo) && (state === 'waiting' || state === 'running'));
 }
 
 /** The first slot that passed unserved, in hours in which it could have been served. */

@@ -31,9 +31,7 @@ export function checkJob({ jobName, method, settings }: JobConfig, whereOf: Wher
   if (method === 'bulk' && bulk.level === 'group' && bulk.group_id === undefined) {
     report('bulk.group_id', 'is not set; method = bulk with level = group needs the id of the group');
   }
-  const badType = bulk.types?.find((type) => !/^[A-Z][A-Za-z]+$/.test(type));
-  if (badType !== undefined)
-    report('bulk.types', `has "${badType}"; write resource types such as Patient, Observation`);
+  checkBulk(bulk, report);
   const noMimeType = attachments.types?.find((type) => !MIME_TYPE.test(type));
   if (noMimeType !== undefined)
     report('attachments.types', `has "${noMimeType}"; write MIME types such as text/*, application/pdf`);
@@ -58,6 +56,36 @@ export function checkJob({ jobName, method, settings }: JobConfig, whereOf: Wher
       `${where}: Proton Mail Bridge's certificate names 127.0.0.1 and not localhost; write 127.0.0.1`,
     );
   }
+}
+
+const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/;
+
+function checkBulk(bulk: Settings['bulk'], report: (name: string, what: string) => void): void {
+  const badType = bulk.types?.find((type) => !/^[A-Z][A-Za-z]+$/.test(type));
+  if (badType !== undefined)
+    report('bulk.types', `has "${badType}"; write resource types such as Patient, Observation`);
+  if (bulk.patients === 'roster' && bulk.level === 'system') {
+    report('bulk.patients', 'is roster, which level = system does not know; write level = group or patient');
+  }
+  const isInstant = (text: string): boolean => INSTANT.test(text) && !Number.isNaN(Date.parse(text));
+  if (bulk.since !== undefined && bulk.since !== 'last' && !isInstant(bulk.since)) {
+    report('bulk.since', `is "${bulk.since}"; write last, or an instant such as 2026-11-01T00:00:00Z`);
+  }
+  if (bulk.until !== undefined && !isInstant(bulk.until)) {
+    report('bulk.until', `is "${bulk.until}"; write an instant such as 2026-11-01T00:00:00Z`);
+  }
+  const badOrigin = bulk.file_origins?.find((url) => !isFileOrigin(url));
+  if (badOrigin !== undefined) {
+    report('bulk.file_origins', `has "${badOrigin}"; write https://host, with a port where it has one`);
+  }
+}
+
+/** https, or http towards loopback, and nothing behind the host. */
+function isFileOrigin(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, hostname, origin } = new URL(text);
+  const isSafe = protocol === 'https:' || (protocol === 'http:' && isLoopback(hostname));
+  return isSafe && (text === origin || text === `${origin}/`);
 }
 
 /** In peak hours the server is asked less, never more. */

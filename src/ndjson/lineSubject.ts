@@ -1,4 +1,4 @@
-import { RESOURCE_TYPES } from '../inputs/resourceTypes.ts';
+import { RESOURCE_TYPES } from '../fhir/resourceTypes.ts';
 import { hashText, keyOf, type LineKey, type TextHash } from './lineKey.ts';
 
 /** Which member of a line's object a string belongs to. */

@@ -10,6 +10,8 @@ export type { NdjsonPart } from './committedPart.ts';
 export interface FinishedPart extends NdjsonPart {
   readonly name: string;
   readonly sha256: string;
+  /** Of an export organised by patient: the file in which the last block goes on. */
+  readonly continuesIn?: string;
 }
 
 export interface NdjsonWriterOptions {

@@ -13,6 +13,8 @@ export interface Manifest {
   /** The FHIR base that was crawled, or the kick-off URL of a bulk export. */
   readonly request: string;
   readonly requiresAccessToken: false;
+  /** Of a bulk export with `organizeOutputBy`. */
+  readonly outputOrganizedBy?: string;
   readonly output: readonly ManifestFile[];
   readonly deleted: readonly ManifestFile[];
   readonly error: readonly ManifestFile[];
@@ -38,6 +40,8 @@ export interface ManifestFile {
   readonly url: string;
   /** Lines, a resource each. */
   readonly count: number;
+  /** The file in which the last patient's block goes on (`outputOrganizedBy`). */
+  readonly continuesInFile?: string;
   readonly extension: { readonly bytes: number; readonly sha256: string };
 }
 

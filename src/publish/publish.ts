@@ -33,6 +33,16 @@ export type ManifestHead = Omit<Manifest, 'output' | 'error' | 'deleted' | 'exte
   readonly extension: Omit<Manifest['extension'], 'files'>;
 };
 
+/** What lies in staging, by what it is. */
+export interface PublishedContent {
+  readonly output: readonly FinishedPart[];
+  readonly deleted: readonly FinishedPart[];
+  /** The server's own OperationOutcomes. */
+  readonly remarks: readonly FinishedPart[];
+  /** Lines of ERROR_FILE. */
+  readonly errors: number;
+}
+
 /**
  * Turns a run's staging folder into its published one: sizes checked against what was committed, every file
  * hashed and durable, the manifest last, then one rename. May be repeated after a crash at any point; a folder
@@ -42,54 +52,59 @@ export type ManifestHead = Omit<Manifest, 'output' | 'error' | 'deleted' | 'exte
  */
 export async function publishRun(
   options: PublishOptions,
-  parts: readonly FinishedPart[],
-  errors: { readonly count: number },
+  content: PublishedContent,
   head: ManifestHead,
 ): Promise<string> {
   const { folders, runId, modes, clock } = options;
   const staging = path.join(folders.staging, runId);
   const folder = path.join(folders.job, runId);
   if (await exists(path.join(folder, MANIFEST))) return folder;
+  const { output, deleted, remarks, errors } = content;
+  const parts = [...output, ...deleted, ...remarks];
   for (const part of parts) await checkPart(staging, part);
-
-  const output = parts.map((part) => ({
-    type: part.resourceType,
-    url: part.name,
-    count: part.count,
-    extension: { bytes: part.bytes, sha256: part.sha256 },
-  }));
   const known = new Set([...parts.map((part) => part.name), ERROR_FILE, MANIFEST]);
   const files = [];
   for (const url of await filesBelow(staging)) {
     if (!known.has(url)) files.push(await otherFile(staging, url));
   }
   const error: ManifestFile[] = [];
-  if (errors.count > 0) {
+  if (errors > 0) {
     const { bytes, sha256 } = await fingerprint(path.join(staging, ERROR_FILE));
     error.push({
       type: 'OperationOutcome',
       url: ERROR_FILE,
-      count: errors.count,
+      count: errors,
       extension: { bytes, sha256 },
     });
   }
-  const { transactionTime, request, requiresAccessToken } = head;
+  const { transactionTime, request, requiresAccessToken, outputOrganizedBy } = head;
   const manifest: Manifest = {
     transactionTime,
     request,
     requiresAccessToken,
-    output,
-    deleted: [],
-    error,
+    ...(outputOrganizedBy === undefined ? {} : { outputOrganizedBy }),
+    output: output.map(manifestFile),
+    deleted: deleted.map(manifestFile),
+    error: [...error, ...remarks.map(manifestFile)],
     extension: { ...head.extension, files },
   };
   await writeDurable(path.join(staging, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`, modes);
-  if (errors.count > 0) await syncFolder(path.join(staging, 'error'));
+  if (errors > 0) await syncFolder(path.join(staging, 'error'));
   await syncFolder(staging);
   await renameFirmly(staging, folder, clock);
   await syncFolder(folders.staging);
   await syncFolder(folders.job);
   return folder;
+}
+
+function manifestFile(part: FinishedPart): ManifestFile {
+  return {
+    type: part.resourceType,
+    url: part.name,
+    count: part.count,
+    ...(part.continuesIn === undefined ? {} : { continuesInFile: part.continuesIn }),
+    extension: { bytes: part.bytes, sha256: part.sha256 },
+  };
 }
 
 /** A file of the folder that holds no resources. An attachment's hash is its name, and was taken when it came. */

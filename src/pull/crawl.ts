@@ -56,6 +56,7 @@ const ENDS_RUN: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'LEDGER_DAMAGED',
   'INTERRUPTED',
   'RUN_PAUSED',
+  'RUN_CANCELLED',
   'INTERNAL',
 ]);
 

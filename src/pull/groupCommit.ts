@@ -2,10 +2,11 @@ import { crc32 } from 'node:zlib';
 import type { RecordName } from '../fhir/references.ts';
 import type { NdjsonWriter } from '../ndjson/writer.ts';
 import type { Ledger } from '../run/ledger.ts';
-import type { ChainPosition, RunRow, SharedRow, SharedState } from '../run/ledgerRows.ts';
+import type { RunRow, SharedRow, SharedState } from '../run/ledgerRows.ts';
 import { ATTACHMENT } from '../run/plan.ts';
-import { emptyCommit, OUTCOMES, wholeCost, type Commit, type HttpCost, type RunTally } from '../run/tally.ts';
+import { OUTCOMES, type Commit, type RunTally } from '../run/tally.ts';
 import type { Clock } from '../system/clock.ts';
+import type { CommitChain } from './commitChain.ts';
 import type {
   Finished,
   FinishedAttachment,
@@ -13,20 +14,18 @@ import type {
   FinishedSearch,
   FoundAttachments,
 } from './finished.ts';
-import { GroupDraft, type DraftedRow } from './groupDraft.ts';
+import { GroupDraft } from './groupDraft.ts';
 import type { KeptResource } from './keptResources.ts';
 
 export interface GroupCommitOptions {
   readonly ledger: Ledger;
   readonly run: RunRow;
-  readonly position: ChainPosition;
   readonly tally: RunTally;
-  readonly writer: NdjsonWriter;
+  readonly chain: CommitChain;
+  readonly writer: Pick<NdjsonWriter, 'append' | 'write' | 'sync' | 'pendingBytes'>;
   readonly clock: Clock;
   /** typeNo of a type reached by reference. */
   readonly referencedTypeNo: (resourceType: string) => number | undefined;
-  /** Running totals of requests, retries and waiting. */
-  readonly cost: () => HttpCost;
   readonly committed: () => void;
 }
 
@@ -48,7 +47,6 @@ const STATE_OF_OUTCOME = { ok: WRITTEN, empty: 2, gap: 2, failed: 3 } as const s
  */
 export class GroupCommit {
   readonly #options: GroupCommitOptions;
-  #position: ChainPosition;
   #group: Finished[] = [];
   #groupBytes = 0;
   /** By type, how long what is in the group took. */
@@ -57,13 +55,11 @@ export class GroupCommit {
   /** Commits run one after the other; a failed one fails all that follow. */
   #running: Promise<void> = Promise.resolve();
   #known = new Map<string, SharedRow>();
-  #costBefore: HttpCost = { requests: 0, retries: 0, waitedMs: 0 };
   /** Why a commit begun by the timer failed: the next submit throws it. */
   #failure: { readonly error: unknown } | undefined;
 
   constructor(options: GroupCommitOptions) {
     this.#options = options;
-    this.#position = options.position;
   }
 
   /**
@@ -89,7 +85,7 @@ export class GroupCommit {
   /** Begins another pass: what had failed is wanted again. */
   async retryFailed(): Promise<void> {
     await this.#close();
-    this.#record({ ...this.#blankCommit(), retry: true }, []);
+    this.#options.chain.append({ retry: true });
     this.#known = new Map();
   }
 
@@ -120,14 +116,17 @@ export class GroupCommit {
   }
 
   async #commit(group: readonly Finished[], worked: NonNullable<Commit['worked']>): Promise<void> {
-    const { writer } = this.#options;
+    const { writer, chain } = this.#options;
     const draft = new GroupDraft((resourceType, resourceId) => this.#sharedRow(resourceType, resourceId));
     for (const finished of group) {
       await this.#put(finished, draft);
       draft.count(finished);
     }
     const files = await writer.sync();
-    this.#record({ ...this.#blankCommit(), ...draft.commit(), files, worked }, draft.rows);
+    const rows = draft.rows.map(({ row }) => row);
+    const newRows = draft.rows.filter(({ isNew }) => isNew).length;
+    chain.append({ ...draft.commit(), files, worked }, rows, newRows);
+    for (const row of rows) this.#remember(row);
     for (const finished of group) if (finished.kind === 'search') await finished.kept.clear();
     this.#options.committed();
   }
@@ -200,28 +199,6 @@ export class GroupCommit {
     if (this.#known.size >= KNOWN_LIMIT) this.#known = new Map();
     this.#known.set(`${row.resourceType}/${row.resourceId}`, row);
   }
-
-  #record(commit: Commit, drafted: readonly DraftedRow[]): void {
-    const { ledger, run, tally } = this.#options;
-    const rows = drafted.map(({ row }) => row);
-    const full = { ...commit, sharedRows: tally.sharedRows + drafted.filter(({ isNew }) => isNew).length };
-    // The sum first: a commit that does not fit it would make the ledger unreadable. If the ledger then fails, the
-    // run ends, and its next attempt takes the sum from the ledger.
-    tally.apply(full);
-    this.#position = ledger.pulls.commit(run.runNo, this.#position, full, rows);
-    for (const row of rows) this.#remember(row);
-  }
-
-  /** A commit that holds nothing but what was spent since the one before. */
-  #blankCommit(): Commit {
-    const cost = this.#options.cost();
-    const before = this.#costBefore;
-    this.#costBefore = cost;
-    return {
-      ...emptyCommit(this.#options.tally.sharedRows),
-      http: costSince(before, cost),
-    };
-  }
 }
 
 function bytesOf(finished: Finished): number {
@@ -249,14 +226,3 @@ function putAttachment({ unit, outcome, content }: FinishedAttachment, draft: Gr
     ...(content === undefined ? {} : { content }),
   });
 }
-
-/** What was spent since, in whole ms; what is 0 and may be left out is. */
-function costSince(before: HttpCost, now: HttpCost): HttpCost {
-  const [from, to] = [wholeCost(before), wholeCost(now)];
-  const keys = Object.keys(to) as (keyof HttpCost)[];
-  const spent = keys.map((key) => [key, Math.round(to[key]) - Math.round(from[key])] as const);
-  const kept = spent.filter(([key, amount]) => amount !== 0 || !OPTIONAL_COST.has(key));
-  return { requests: 0, retries: 0, waitedMs: 0, ...Object.fromEntries(kept) };
-}
-
-const OPTIONAL_COST: ReadonlySet<keyof HttpCost> = new Set(['pauses', 'pausedMs', 'outages', 'awayMs']);

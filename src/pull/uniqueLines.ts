@@ -1,6 +1,6 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
+import { open, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { RoundsError } from '../errors.ts';
 import { isWhole, KeysWriter, readKeys } from '../ndjson/keysFile.ts';
@@ -143,21 +143,18 @@ function nameOf(line: Buffer): string {
 }
 
 /**
- * Writes the file anew without the lines of these numbers (1 for the first), durably: a reader sees the old file or the
- * new one, also after a power cut. Its side file no longer fits, and is not touched.
- * Throws DISK_FULL, PATH_UNUSABLE.
+ * Writes `draft`, the file without the lines of these numbers (1 for the first), durably; one that is there is written
+ * over. To put it in the file's place is the caller's. Throws DISK_FULL, PATH_UNUSABLE, leaving no draft.
  */
 export async function withoutLines(
   file: string,
+  draft: string,
   lineNumbers: readonly number[],
   modes: FileModes,
 ): Promise<{ readonly bytes: number; readonly count: number; readonly sha256: string }> {
-  const folder = path.dirname(file);
-  const draft = path.join(folder, `.${path.basename(file)}.${randomBytes(4).toString('hex')}`);
   try {
     const written = await writeWithout(file, new Set(lineNumbers), draft, modes);
-    await rename(draft, file);
-    await syncFolder(folder);
+    await syncFolder(path.dirname(draft));
     return written;
   } catch (error) {
     await rm(draft, { force: true });
@@ -170,7 +167,7 @@ const WRITE_PIECES = 1024;
 const WRITE_BYTES = 1 << 20;
 
 async function writeWithout(file: string, gone: ReadonlySet<number>, draft: string, modes: FileModes) {
-  const handle = await open(draft, 'wx', modes.file);
+  const handle = await open(draft, 'w', modes.file);
   try {
     if (!isWindows) await handle.chmod(modes.file);
     const hash = createHash('sha256');

@@ -28,6 +28,13 @@ function causeKey(cause: CauseSummary): string {
   return [cause.outcome, cause.code, cause.epicCode ?? '', cause.httpStatus ?? ''].join('|');
 }
 
+/** Whom it struck: lines of the roster, or files of a bulk export. */
+function places({ rosterLines: lines, files = [], searches }: CauseSummary): string {
+  if (files.length === 0) return rosterLines(lines, searches);
+  const more = searches - files.length;
+  return files.join(', ') + (more > 0 ? ` and ${count(more)} more` : '');
+}
+
 /** Groups what is shown; a group's count is over all its causes, also those that were cut. */
 export function groupCauses(shown: readonly CauseSummary[], all: readonly CauseSummary[]): CauseGroup[] {
   const groups = new Map<string, CauseSummary[]>();
@@ -41,11 +48,11 @@ export function groupCauses(shown: readonly CauseSummary[], all: readonly CauseS
       outcome: first.outcome,
       title: causeTitle(first),
       searches: all.filter((c) => causeKey(c) === key).reduce((sum, c) => sum + c.searches, 0),
-      hint: oneLine(first.hint),
+      hint: oneLine(first.said === undefined ? first.hint : `${first.said}. ${first.hint}`),
       rows: causes.map((cause) => ({
         searches: count(cause.searches),
         resourceType: oneLine(cause.resourceType),
-        lines: rosterLines(cause.rosterLines, cause.searches),
+        lines: places(cause),
       })),
     };
   });

@@ -25,6 +25,7 @@ export function factsOf(summary: RunSummary, timezone: string): readonly Fact[] 
     // A bulk export of a group does not say how many patients it has before it is counted.
     summary.patients > 0 || summary.method === 'crawl' ? ['Patients', count(summary.patients)] : undefined,
     folder === undefined ? undefined : ['Records', recordsText(summary)],
+    exportFact(summary, timezone),
     attachmentFact(summary),
     ['Requests', requestsText(summary)],
     slowestFact(summary.types),
@@ -35,6 +36,20 @@ export function factsOf(summary: RunSummary, timezone: string): readonly Fact[] 
     keyFact(summary, timezone),
   ];
   return facts.filter((fact) => fact !== undefined).map(([label, value]): Fact => [label, oneLine(value)]);
+}
+
+/** How new a bulk export is, and what it is the difference to. */
+function exportFact(
+  { transactionTime, since, deletions = 0 }: RunSummary,
+  timezone: string,
+): Fact | undefined {
+  if (transactionTime === undefined) return undefined;
+  const asOf = `as of ${instant(Date.parse(transactionTime), timezone)}`;
+  if (since === undefined) return ['Export', asOf];
+  return [
+    'Export',
+    `${asOf}; changes since ${instant(Date.parse(since), timezone)}, ${countOf(deletions, 'deletion')}`,
+  ];
 }
 
 function recordsText({ records, bytes, files, types, previousRunId, trend }: RunSummary): string {

@@ -12,6 +12,11 @@ export function countOf(n: number, one: string, many: string = `${one}s`): strin
   return `${count(n)} ${n === 1 ? one : many}`;
 }
 
+/** `2,400 searches` of a crawl, `190 files` of a bulk export: what a run is made of. */
+export function unitsOf(n: number, method: 'crawl' | 'bulk'): string {
+  return method === 'bulk' ? countOf(n, 'file') : countOf(n, 'search', 'searches');
+}
+
 const SIZE_UNITS = ['B', 'kB', 'MB', 'GB', 'TB'];
 
 /** Decimal units (1 kB = 1000 B), three digits: `0 B`, `1.2 MB`, `345 GB`. */

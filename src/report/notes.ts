@@ -1,4 +1,4 @@
-import { count, countOf, instant } from './format.ts';
+import { count, countOf, instant, unitsOf } from './format.ts';
 import type { RunSummary } from './summary.ts';
 
 /** What a report says beside numbers, one sentence or two each. Pure. */
@@ -11,7 +11,7 @@ export function* notesOf(summary: RunSummary, timezone: string): Generator<strin
     yield `Run ${abandoned.runId} before this one was abandoned; nothing of it was published.`;
   }
   if (retryOf !== undefined) {
-    yield `This run stands on run ${retryOf.runId}, and asked again for the ${countOf(retryOf.failed, 'search', 'searches')} that had failed there.`;
+    yield `This run stands on run ${retryOf.runId}, and asked again for the ${unitsOf(retryOf.failed, summary.method)} that had failed there.`;
   }
   yield* summary.notes;
   const { same, differing } = summary.duplicates;

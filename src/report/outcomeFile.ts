@@ -24,7 +24,7 @@ const ISSUE_TYPES = {
  */
 export function outcomeLine({ resourceType, outcome, cause }: OutcomeRow): string {
   const { failure, hint } = ERROR_CODES[cause.code];
-  const extension: { url: string; valueInteger?: number; valueCode?: string }[] = [
+  const extension: { url: string; valueInteger?: number; valueCode?: string; valueString?: string }[] = [
     { url: `${EXTENSION}/search-outcome`, valueCode: outcome },
     { url: `${EXTENSION}/resource-type`, valueCode: resourceType },
   ];
@@ -34,6 +34,7 @@ export function outcomeLine({ resourceType, outcome, cause }: OutcomeRow): strin
   if (cause.httpStatus !== undefined) {
     extension.push({ url: `${EXTENSION}/http-status`, valueInteger: cause.httpStatus });
   }
+  if (cause.file !== undefined) extension.push({ url: `${EXTENSION}/file`, valueString: cause.file });
   const coding: { system: string; code: string }[] = [{ system: `${EXTENSION}/code`, code: cause.code }];
   if (cause.epicCode !== undefined) coding.push({ system: `${EXTENSION}/epic-code`, code: cause.epicCode });
   return JSON.stringify({
@@ -44,6 +45,7 @@ export function outcomeLine({ resourceType, outcome, cause }: OutcomeRow): strin
         severity: outcome === 'failed' ? 'error' : 'warning',
         code: ISSUE_TYPES[failure],
         details: { coding, text: hint },
+        ...(cause.said === undefined ? {} : { diagnostics: cause.said }),
       },
     ],
   });
@@ -52,7 +54,12 @@ export function outcomeLine({ resourceType, outcome, cause }: OutcomeRow): strin
 interface StoredOutcome {
   readonly issue: readonly [
     {
-      readonly extension: readonly { url: string; valueInteger?: number; valueCode?: string }[];
+      readonly extension: readonly {
+        url: string;
+        valueInteger?: number;
+        valueCode?: string;
+        valueString?: string;
+      }[];
       readonly details: { readonly coding: readonly { system: string; code: string }[] };
     },
   ];
@@ -67,6 +74,7 @@ export function readOutcomeLine(line: Buffer): OutcomeRow {
   const epicCode = coded('epic-code');
   const rosterLine = of('roster-line')?.valueInteger;
   const httpStatus = of('http-status')?.valueInteger;
+  const file = of('file')?.valueString;
   return {
     resourceType: of('resource-type')!.valueCode!,
     outcome: of('search-outcome')!.valueCode as OutcomeRow['outcome'],
@@ -75,6 +83,7 @@ export function readOutcomeLine(line: Buffer): OutcomeRow {
       ...(epicCode === undefined ? {} : { epicCode }),
       ...(httpStatus === undefined ? {} : { httpStatus }),
       ...(rosterLine === undefined ? {} : { rosterLine }),
+      ...(file === undefined ? {} : { file }),
     },
   };
 }

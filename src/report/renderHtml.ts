@@ -16,7 +16,7 @@ export function renderHtml(view: ReportView, whole: string): string {
     strip(view.strip),
     facts(view.facts),
     view.rows.length === 0 ? '' : typeTable(view),
-    causes(view, 'failed', 'Failed searches'),
+    causes(view, 'failed', 'Failures'),
     causes(view, 'gap', 'Gaps'),
     view.cut.causes === 0 ? '' : cut(view.cut.causes, 'cause', whole),
     notes(view, whole),

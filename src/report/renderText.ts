@@ -19,7 +19,7 @@ export function renderText(view: ReportView, whole: string): string {
     const groups = view.groups.filter((group) => group.outcome === outcome);
     if (groups.length === 0) continue;
     blocks.push(
-      underlined(outcome === 'failed' ? 'Failed searches' : 'Gaps', '-') +
+      underlined(outcome === 'failed' ? 'Failures' : 'Gaps', '-') +
         '\n' +
         groups.map(causeGroup).join('\n\n'),
     );

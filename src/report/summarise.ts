@@ -53,6 +53,15 @@ export interface Pulled {
   readonly parts: readonly FinishedPart[];
   readonly merged: readonly MergedPatient[];
   readonly attachments: KeptAttachments | undefined;
+  readonly exports?: ExportFacts | undefined;
+}
+
+/** What a bulk run tells beside its files. */
+export interface ExportFacts {
+  readonly transactionTime: string | undefined;
+  readonly since: string | undefined;
+  readonly deletions: number;
+  readonly notes: readonly string[];
 }
 
 /** Pure: ledger facts in, summary out. */
@@ -60,7 +69,7 @@ export function summarise(facts: RunFacts, pulled: Pulled | undefined): RunSumma
   const own = ownSummary(facts, pulled);
   const { history, disk, credentials } = facts;
   const before = history[0] && { runId: history[0].runId, status: history[0].status };
-  const trend = trendOf(own, history);
+  const trend = trendOf(own, alike(own, history));
   const outlook = disk && diskOutlook(disk, [own, ...history].filter(isPublished).map(wholeSize));
   return {
     ...own,
@@ -120,21 +129,26 @@ function ownSummary(facts: RunFacts, pulled: Pulled | undefined): RunSummary {
     method: facts.method,
     server: facts.server,
     environment: facts.environment,
-    patients: facts.patients,
+    patients: patientsOf(facts, parts),
     records: sum(parts, 'count'),
     files: parts.length,
     bytes: sum(parts, 'bytes'),
     searches: pulled?.tally.totals ?? NO_SEARCHES,
-    types: pulled ? typeSummaries(pulled, facts.history) : [],
+    types: pulled ? typeSummaries(pulled, alike(exportSummary(pulled.exports), facts.history)) : [],
     causes: pulled ? causeSummaries(pulled) : [],
     merged: pulled?.merged ?? [],
     duplicates: pulled?.tally.duplicates ?? { same: 0, differing: 0 },
-    notes: [...facts.notes, ...(pulled ? warningNotes(pulled.tally) : [])],
+    notes: [
+      ...facts.notes,
+      ...(pulled?.exports?.notes ?? []),
+      ...(pulled ? warningNotes(pulled.tally, facts.method) : []),
+    ],
     http: pulled?.tally.http ?? { requests: 0, retries: 0, waitedMs: 0 },
     previousRunId: facts.history.find(isPublished)?.runId,
     folder: facts.folder,
     current: facts.current,
     nextRunAtMs: facts.nextRunAtMs,
+    ...exportSummary(pulled?.exports),
     ...(attachments === undefined ? {} : { attachments }),
   };
 }
@@ -151,6 +165,30 @@ function attachmentSummary({ plan, tally, attachments }: Pulled): RunSummary['at
   };
 }
 
+/** The runs that a run can be compared with: what changed since a day is no measure of anything, nor is it measured. */
+function alike(run: Pick<RunSummary, 'since'>, history: readonly RunSummary[]): readonly RunSummary[] {
+  return run.since === undefined ? history.filter(({ since }) => since === undefined) : [];
+}
+
+function exportSummary(
+  exports: ExportFacts | undefined,
+): Pick<RunSummary, 'transactionTime' | 'since' | 'deletions'> {
+  const { transactionTime, since, deletions } = exports ?? {};
+  return {
+    ...(transactionTime === undefined ? {} : { transactionTime }),
+    ...(since === undefined ? {} : { since, deletions: deletions ?? 0 }),
+  };
+}
+
+/** Where the server alone knows who they are, those whose own record came. */
+function patientsOf({ method, patients }: RunFacts, parts: readonly FinishedPart[]): number {
+  if (method === 'crawl' || patients > 0) return patients;
+  return sum(
+    parts.filter(({ resourceType }) => resourceType === 'Patient'),
+    'count',
+  );
+}
+
 function typeSummaries(
   { plan, tally, parts, attachments }: Pulled,
   history: readonly RunSummary[],
@@ -159,7 +197,13 @@ function typeSummaries(
   const names = typeNames(plan);
   const listed = [...names, ...plan.carried, ...plan.notOffered];
   const others = parts.map((part) => part.resourceType).filter((type) => !listed.includes(type));
-  return [...new Set([...names, ...plan.carried, ...others])].map((resourceType) => {
+  // Units beside the listed types are worth a row only where there are any.
+  const isIdle = (name: string): boolean =>
+    (plan.besides ?? []).includes(name) &&
+    tally.countsOf(names.indexOf(name)).planned === 0 &&
+    parts.every(({ resourceType }) => resourceType !== name);
+  const shown = [...new Set([...names, ...plan.carried, ...others])].filter((name) => !isIdle(name));
+  return shown.map((resourceType) => {
     const own = parts.filter((part) => part.resourceType === resourceType);
     const typeNo = names.indexOf(resourceType);
     const contents = resourceType === ATTACHMENT ? attachments : undefined;
@@ -178,7 +222,7 @@ function typeSummaries(
 
 function causeSummaries({ plan, tally }: Pulled): CauseSummary[] {
   return tally.causes
-    .flatMap(({ outcome, typeNo, cause, searches, rosterLines }) => {
+    .flatMap(({ outcome, typeNo, cause, searches, rosterLines, files }) => {
       if (outcome !== 'gap' && outcome !== 'failed') return [];
       const { failure, hint } = ERROR_CODES[cause.code];
       return {
@@ -191,6 +235,8 @@ function causeSummaries({ plan, tally }: Pulled): CauseSummary[] {
         httpStatus: cause.httpStatus,
         searches,
         rosterLines: rosterLines.toSorted((a, b) => a - b),
+        ...(files.length === 0 ? {} : { files }),
+        ...(cause.said === undefined ? {} : { said: cause.said }),
       };
     })
     .toSorted((a, b) =>
@@ -198,10 +244,11 @@ function causeSummaries({ plan, tally }: Pulled): CauseSummary[] {
     );
 }
 
-function warningNotes(tally: RunTally): string[] {
+function warningNotes(tally: RunTally, method: RunFacts['method']): string[] {
+  const [one, many] = method === 'bulk' ? ['remark', 'remarks'] : ['search', 'searches'];
   return [...tally.warnings].map(([code, searches]) => {
     const meaning = WARNING_MEANINGS[code] ?? 'a remark of the server';
-    return `${searches} ${searches === 1 ? 'search' : 'searches'}: ${code}, ${meaning}.`;
+    return `${searches} ${searches === 1 ? one : many}: ${code}, ${meaning}.`;
   });
 }
 

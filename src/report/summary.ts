@@ -40,6 +40,10 @@ export interface CauseSummary {
   readonly searches: number;
   /** The first roster lines it struck, at most ten; empty for units without a patient. */
   readonly rosterLines: readonly number[];
+  /** Of a bulk export: the first files that did not come, at most ten. */
+  readonly files?: readonly string[];
+  /** What the server said, in words that are safe to show. */
+  readonly said?: string;
 }
 
 export interface MergedPatient {
@@ -175,6 +179,12 @@ export interface RunSummary {
   readonly retryOf?: { readonly runId: string; readonly failed: number };
   /** Appointed times that passed without a run, which this one makes up for. */
   readonly missedSlots?: { readonly count: number; readonly firstMs: number };
+  /** Of a bulk export: the instant that its data is at least as new as (an earlier one of several exports). */
+  readonly transactionTime?: string;
+  /** Of a bulk export: only what changed since then was asked for. */
+  readonly since?: string;
+  /** Of such a one: how many resources the server said were deleted. */
+  readonly deletions?: number;
   readonly trend?: Trend;
   /** Set where attachments were to be downloaded. */
   readonly attachments?: AttachmentSummary;

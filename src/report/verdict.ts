@@ -1,5 +1,5 @@
 import type { FailureClass } from '../errors.ts';
-import { codeWords, count, countOf, oneLine } from './format.ts';
+import { codeWords, count, countOf, oneLine, unitsOf } from './format.ts';
 import type { CauseSummary, RunSummary } from './summary.ts';
 
 /** How a run went: the part of a report that is read when nothing else is. */
@@ -17,7 +17,7 @@ export interface Verdict {
 
 /** Decides the verdict; the subject begins with it, so that a list of mails shows it. */
 export function verdictOf(summary: RunSummary): Verdict {
-  const { jobName, runId, searches, recovered } = summary;
+  const { jobName, runId, searches, recovered, method } = summary;
   const subject = (verdict: string, rest: string) => `${verdict}${rest} [${runId}]`;
   const amount =
     countOf(summary.records, 'resource') +
@@ -44,11 +44,11 @@ export function verdictOf(summary: RunSummary): Verdict {
           ...(recovered === undefined
             ? []
             : [`All is well again: the run before, ${recovered.runId}, was ${recovered.status}.`]),
-          `${allSearches(searches.planned)} came to an end, and the export is published.`,
+          `${allUnits(searches.planned, method)} came to an end, and the export is published.`,
           ...(searches.gap === 0
             ? []
             : [
-                `${countOf(searches.gap, 'search', 'searches')} ended with a gap: the server withheld or refused a part, and no retry can mend that. What came is kept.`,
+                `${unitsOf(searches.gap, method)} ended with a gap: the server withheld or refused a part, and no retry can mend that. What came is kept.`,
                 ...nextSteps(summary.causes),
               ]),
           ...worry(summary),
@@ -82,7 +82,7 @@ export function verdictOf(summary: RunSummary): Verdict {
         subject: subject(
           'FAILED',
           `: ${failure === undefined ? 'no search came to an end' : codeWords(failure.code)}, ${jobName}` +
-            (searches.planned === 0 ? '' : `: none of ${countOf(searches.planned, 'search', 'searches')}`),
+            (searches.planned === 0 ? '' : `: none of ${unitsOf(searches.planned, method)}`),
         ),
         word: 'FAILED',
         tone: 'failed',
@@ -124,7 +124,7 @@ function worry({ searches, trend }: RunSummary): string[] {
 function partialCause(summary: RunSummary): string {
   const { searches } = summary;
   if (searches.failed > 0) {
-    return `${count(searches.failed)} of ${countOf(searches.planned, 'search', 'searches')} failed`;
+    return `${count(searches.failed)} of ${unitsOf(searches.planned, summary.method)} failed`;
   }
   const refused = summary.types.filter(
     (t) => t.searches.planned > 0 && t.searches.gap === t.searches.planned,
@@ -132,7 +132,7 @@ function partialCause(summary: RunSummary): string {
   if (refused.length > 0) {
     return `${count(refused.length)} of ${countOf(summary.types.length, 'type')} refused for every patient`;
   }
-  return `${countOf(searches.gap, 'search', 'searches')} with gaps`;
+  return `${unitsOf(searches.gap, summary.method)} with gaps`;
 }
 
 /** One sentence for the failures and one for the gaps, by the gravest class of each. */
@@ -142,7 +142,7 @@ function nextSteps(causes: readonly CauseSummary[]): string[] {
   const steps: string[] = [];
   const failed = classesOf('failed');
   if (failed.has('config') || failed.has('denied')) {
-    steps.push('A person has to act before the failed searches can succeed: the hints below say where.');
+    steps.push('A person has to act before what failed can succeed: the hints below say where.');
   } else if (failed.size > 0) {
     steps.push('A retry may mend the failures without you; look into them if the next run has them too.');
   }
@@ -155,9 +155,10 @@ function nextSteps(causes: readonly CauseSummary[]): string[] {
   return steps;
 }
 
-function allSearches(planned: number): string {
+function allUnits(planned: number, method: RunSummary['method']): string {
   if (planned === 0) return 'The run';
-  return planned === 1 ? 'The one search' : `All ${count(planned)} searches`;
+  if (planned === 1) return method === 'bulk' ? 'The one file' : 'The one search';
+  return `All ${unitsOf(planned, method)}`;
 }
 
 function capital(text: string): string {

@@ -12,7 +12,13 @@ import type { Ledger } from './ledger.ts';
 import type { RunRow } from './ledgerRows.ts';
 import { checkInputs, checkRosterDrop, type Inputs } from './preflight.ts';
 import type { CloseContext, RunDeps, RunOptions } from './deps.ts';
-import { hasSnapshot, removeSnapshot, snapshotFolder } from './snapshot.ts';
+import {
+  hasSnapshot,
+  openSnapshot,
+  removeSnapshot,
+  snapshotFolder,
+  type SnapshotSettings,
+} from './snapshot.ts';
 import { auditBegun, auditDiscarded } from './auditRun.ts';
 import { copySnapshot } from './takeSnapshot.ts';
 
@@ -48,7 +54,7 @@ export async function resumeOrBegin(
   if (open.kind === 'published') await open.close();
   const base = options.retryFailed ? retryBase(deps, place) : undefined;
   const inputs = base ? undefined : await checkInputs(job, signal);
-  if (inputs && !options.acceptRoster) checkRosterDrop(job, ledger, inputs.roster.patients);
+  if (inputs?.roster && !options.acceptRoster) checkRosterDrop(job, ledger, inputs.roster.patients);
   if (open.kind === 'discard') {
     // It may hold the roster's ids, and no later run would take it for its own.
     await removeSnapshot(snapshotFolder(place.stateFolder, open.run.runId));
@@ -101,7 +107,8 @@ async function findOpenRun(
   const run = deps.ledger.openRunOf(deps.job.jobName);
   if (run === undefined) return { kind: 'none' };
   if (!(await hasSnapshot(snapshotFolder(place.stateFolder, run.runId)))) return { kind: 'discard', run };
-  const why = fresh ? 'a fresh run was asked for' : whyNotResumable(run, deps, place);
+  const { settings } = await openSnapshot(snapshotFolder(place.stateFolder, run.runId));
+  const why = fresh ? 'a fresh run was asked for' : whyNotResumable(run, settings, deps, place);
   if (why === undefined) return { kind: 'resume', run };
   const close = await closeOfPublished(deps, closing, run);
   if (close) return { kind: 'published', close };
@@ -141,12 +148,21 @@ async function removeOldStaging({ log, job }: RunDeps, { context }: JobPlace, ru
   );
 }
 
-function whyNotResumable(run: RunRow, { clock, job }: RunDeps, { context }: JobPlace): string | undefined {
+function whyNotResumable(
+  run: RunRow,
+  { bulk: wasBulk }: SnapshotSettings,
+  { clock, job }: RunDeps,
+  { context }: JobPlace,
+): string | undefined {
+  if ((wasBulk !== undefined) !== (job.method === 'bulk')) return 'the method in the INI is another one now';
   if (run.context.server !== context.server) return 'the FHIR server in the INI is another one now';
   if (run.context.clientId !== context.clientId) return 'the client id in the INI is another one now';
   if (run.context.exportFolder !== context.exportFolder)
     return 'the export folder in the INI is another one now';
-  if (clock.now() - run.startedAtMs > job.settings.schedule.resume_within_hours * 3_600_000) {
+  const { schedule, bulk } = job.settings;
+  // A bulk export may take weeks at the server; the time that it is given ends it by itself.
+  const hours = Math.max(schedule.resume_within_hours, job.method === 'bulk' ? 2 * bulk.max_wait_hours : 0);
+  if (clock.now() - run.startedAtMs > hours * 3_600_000) {
     return `it began at ${isoInstant(run.startedAtMs)}, longer ago than resume_within_hours`;
   }
   return undefined;

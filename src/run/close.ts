@@ -17,8 +17,8 @@ import type { RunRow } from './ledgerRows.ts';
 import type { NewMail } from './ledgerTables.ts';
 import type { PullPlan } from './plan.ts';
 import type { PulledRun } from './pullRun.ts';
-import { mergedPatients, replay } from './replay.ts';
-import { runFacts } from './runFacts.ts';
+import { mergedPatients, replay, replayExports } from './replay.ts';
+import { exportFacts, runFacts } from './runFacts.ts';
 import { openSnapshot, removeSnapshot, snapshotFolder, type Snapshot } from './snapshot.ts';
 import type { RunTally } from './tally.ts';
 
@@ -70,8 +70,10 @@ export async function closePulled(
   // The line of this run's own end has the manifest's hash, so the folder names the line before it.
   const inFolder = withAuditHead(context, summary);
   const errors = await fillStaging(context, run, snapshot, inFolder);
-  const head = manifestHead(context, run, snapshot, inFolder);
-  await publishRun({ folders, runId: run.runId, modes, clock }, pulled.parts, { count: errors }, head);
+  const { parts: output, exports } = pulled;
+  const head = manifestHead(context, run, snapshot, inFolder, exports?.exportTally);
+  const content = { output, deleted: exports?.deleted ?? [], remarks: exports?.error ?? [], errors };
+  await publishRun({ folders, runId: run.runId, modes, clock }, content, head);
   return announce(context, run, summary);
 }
 
@@ -79,12 +81,20 @@ async function summaryOf(
   context: CloseContext,
   run: RunRow,
   snapshot: Snapshot,
-  { tally, parts, attachments }: PulledRun,
+  { tally, parts, attachments, exports }: PulledRun,
 ): Promise<{ readonly summary: RunSummary; readonly facts: RunFacts; readonly full: Pulled }> {
   const { plan } = snapshot.settings;
   const facts = await runFacts(context, run, statusOf(tally, plan), snapshot);
   const merged = await mergedPatients(context.ledger, run, snapshot.folder);
-  const full = { plan, tally, parts, merged, attachments };
+  const full = {
+    plan,
+    tally,
+    parts,
+    merged,
+    attachments,
+    exports:
+      exports && exportFacts(context.ledger, run, exports.exportTally, snapshot.settings.bulk?.request.since),
+  };
   return {
     summary: summarise({ ...facts, folder: path.join(context.folders.job, run.runId) }, full),
     facts,
@@ -119,7 +129,20 @@ export async function findPublished(
     count,
     ...extension,
   }));
-  return { snapshot, pulled: { tally, parts, attachments: attachmentsOf(manifest) } };
+  const exports = snapshot.settings.bulk && {
+    exportTally: replayExports(ledger, run),
+    deleted: [],
+    error: [],
+  };
+  return {
+    snapshot,
+    pulled: {
+      tally,
+      parts,
+      attachments: attachmentsOf(manifest),
+      ...(exports === undefined ? {} : { exports }),
+    },
+  };
 }
 
 /** Ends a run that `findPublished` found: what is left to do after the rename. */
@@ -157,11 +180,11 @@ async function closeUnpublished(
 function everyFailed(tally: RunTally): RunSummary['failure'] {
   const worst = tally.causes.toSorted((a, b) => b.searches - a.searches)[0];
   const code = worst?.cause.code ?? 'INTERNAL';
-  return {
-    code,
-    message: `all ${tally.totals.failed} searches failed, most with ${code}`,
-    hint: ERROR_CODES[code].hint,
-  };
+  const { failed } = tally.totals;
+  const said = worst?.cause.said;
+  // A bulk export that came to nothing is one unit, and what the server said of it says more than a count.
+  const message = said ?? `all ${failed} searches failed, most with ${code}`;
+  return { code, message, hint: ERROR_CODES[code].hint };
 }
 
 /** The run's last transaction, then what may be repeated: old runs and this one's working copy go. */
@@ -192,6 +215,9 @@ async function applyRetention(context: CloseContext, run: RunRow): Promise<void>
   const keep = new Set([
     run.runId,
     ...(current ? [current.runId] : []),
+    ...ledger.exports
+      .leftBy(run.jobName)
+      .map(({ runNo }) => runs.find((one) => one.runNo === runNo)?.runId ?? ''),
     ...runs.filter((one) => one.state === 'open').flatMap((one) => [one.runId, one.baseRunId ?? '']),
     ...ledger.outbox.waitingRunIds(),
   ]);

@@ -2,6 +2,7 @@ import type { JobConfig } from '../config/schema.ts';
 import type { Capability } from '../fhir/capability.ts';
 import type { FhirClient } from '../fhir/client.ts';
 import type { Dialect } from '../fhir/searchRules.ts';
+import type { UrlPolicy } from '../fhir/urlPolicy.ts';
 import type { RunSummary } from '../report/summary.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Log } from '../system/logger.ts';
@@ -15,6 +16,7 @@ import type { Access } from './preflight.ts';
 /** The FHIR server as a run uses it. */
 export interface Server {
   readonly client: FhirClient;
+  readonly urlPolicy: UrlPolicy;
   readonly capability: Capability;
   readonly dialect: Dialect;
   /** Sentences for the report: scopes that were narrowed, say. */
@@ -31,6 +33,7 @@ export interface RunDeps {
   readonly log: Log;
   readonly emit: Emit;
   readonly signal: AbortSignal;
+  readonly random: () => number;
   readonly programVersion: string;
   /** As a holder of the lock is named to others. */
   readonly command: string;

@@ -11,6 +11,8 @@ export type RunEvent =
   | {
       readonly event: 'run.started';
       readonly runId: string;
+      readonly method: 'crawl' | 'bulk';
+      /** 0: the server knows who they are. */
       readonly patients: number;
       readonly planned: number;
       readonly resumed: boolean;
@@ -24,7 +26,25 @@ export type RunEvent =
     }
   | {
       readonly event: 'run.phase';
-      readonly phase: 'searches' | 'second-pass' | 'references' | 'attachments' | 'publishing';
+      readonly phase:
+        | 'searches'
+        | 'second-pass'
+        | 'references'
+        | 'attachments'
+        | 'kick-off'
+        | 'export'
+        | 'downloads'
+        | 'duplicates'
+        | 'publishing';
+    }
+  /** A bulk export is waited for: at the server, for leave to ask for it, or for another job to leave the server. */
+  | {
+      readonly event: 'export.waits';
+      readonly for: 'export' | 'leave' | 'server';
+      /** undefined: till the other job ends. */
+      readonly untilMs: number | undefined;
+      /** What the server says of how far it is, in words that are safe to show. */
+      readonly progress: string | undefined;
     }
   | {
       readonly event: 'search.gap' | 'search.failed';
@@ -72,6 +92,7 @@ export function toLog(log: Log, { event, ...fields }: RunEvent): void {
     case 'run.phase':
     case 'server.paused':
     case 'server.back':
+    case 'export.waits':
     case 'run.closed':
       log.info(event, fields as LogFields);
       break;

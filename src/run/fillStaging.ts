@@ -7,6 +7,7 @@ import type { RunSummary } from '../report/summary.ts';
 import { isoInstant } from '../system/clock.ts';
 import { ensureFolder, isWindows, writeDurable, type FileModes } from '../system/files.ts';
 import type { CloseContext } from './deps.ts';
+import type { ExportTally } from './exportTally.ts';
 import type { Ledger } from './ledger.ts';
 import type { RunRow } from './ledgerRows.ts';
 import type { PullPlan } from './plan.ts';
@@ -27,7 +28,10 @@ export async function fillStaging(
   await writeDurable(path.join(staging, 'report.html'), report.html, modes);
   await writeDurable(path.join(staging, 'report.txt'), report.text, modes);
   const runLog = await RunLog.open(snapshot.folder, run.runId, clock);
-  runLog.add('status_complete', { transactionTime: isoInstant(run.startedAtMs) });
+  // A bulk export's own stands there already.
+  if (summary.transactionTime === undefined) {
+    runLog.add('status_complete', { transactionTime: isoInstant(run.startedAtMs) });
+  }
   runLog.add('export_complete', {
     files: summary.files,
     resources: summary.records,
@@ -43,7 +47,7 @@ export async function fillStaging(
 /** Writes every gap and failure as FHIR; returns how many there are. */
 async function writeErrors(context: CloseContext, run: RunRow, snapshot: Snapshot): Promise<number> {
   const file = path.join(context.folders.staging, run.runId, ERROR_FILE);
-  await rm(path.dirname(file), { recursive: true, force: true });
+  await rm(file, { force: true });
   let count = 0;
   let block = '';
   const { plan } = snapshot.settings;
@@ -89,11 +93,14 @@ export function manifestHead(
   run: RunRow,
   snapshot: Snapshot,
   summary: RunSummary,
+  exportTally: ExportTally | undefined,
 ): ManifestHead {
+  const [listed] = exportTally?.listed.values() ?? [];
   return {
-    transactionTime: isoInstant(run.startedAtMs),
-    request: context.fhirBase,
+    transactionTime: summary.transactionTime ?? isoInstant(run.startedAtMs),
+    request: listed?.request ?? context.fhirBase,
     requiresAccessToken: false,
+    ...(listed?.organizedBy === undefined ? {} : { outputOrganizedBy: listed.organizedBy }),
     extension: {
       formatVersion: 1,
       job: run.jobName,

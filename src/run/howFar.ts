@@ -1,9 +1,8 @@
 import type { SearchCounts } from '../report/summary.ts';
 import type { Ledger } from './ledger.ts';
 import type { RunRow } from './ledgerRows.ts';
-import { unitTypeCount } from './plan.ts';
 import { hasSnapshot, openSnapshot, snapshotFolder } from './snapshot.ts';
-import { RunTally } from './tally.ts';
+import { tallyFor } from './replay.ts';
 
 /**
  * How far an open run has come, summed up from its commits: for who looks (`status`, LOCK_HELD), so unlike `replay` it
@@ -17,7 +16,7 @@ export async function howFar(
   const folder = snapshotFolder(stateFolder, run.runId);
   if (!(await hasSnapshot(folder))) return undefined;
   const { patients, plan } = (await openSnapshot(folder)).settings;
-  const tally = new RunTally(patients, plan.searched.length, unitTypeCount(plan));
+  const tally = tallyFor(patients, plan);
   for (const { commit } of ledger.pulls.commits(run.runNo)) tally.apply(commit);
   return tally.totals;
 }

@@ -6,6 +6,7 @@ import { asFileError, ensureFolder, writeDurable } from '../system/files.ts';
 import { openDatabase, Session, type Database } from '../system/sqlite.ts';
 import type { RunSummary } from '../report/summary.ts';
 import { AUDIT_FILE, AuditTrail } from './audit.ts';
+import { ExportTable } from './ledgerExports.ts';
 import { IncidentTable, type Incident } from './ledgerIncidents.ts';
 import { throughGate } from './ledgerGate.ts';
 import { asLedgerError, checkPages, checkShape, namingFile } from './ledgerHealth.ts';
@@ -105,6 +106,7 @@ export class Ledger {
   readonly incidents: IncidentTable;
   readonly schedules: ScheduleTable;
   readonly notices: NoticeTable;
+  readonly exports: ExportTable;
 
   constructor(db: Database, folder: string) {
     this.#file = path.join(folder, LEDGER_FILE);
@@ -118,6 +120,7 @@ export class Ledger {
     this.incidents = new IncidentTable(this.#session, version > 1);
     this.schedules = new ScheduleTable(this.#session, version > 2);
     this.notices = new NoticeTable(this.#session, version > 2);
+    this.exports = new ExportTable(this.#session, version > 3);
   }
 
   /** Whether the file was replaced since it was opened: what is written now would be lost. */
@@ -156,7 +159,10 @@ export class Ledger {
           run.startedAtMs,
         );
       const begun = this.findRun(run.runId)!;
-      if (run.base) this.pulls.copy(run.base.runNo, begun.runNo);
+      if (run.base) {
+        this.pulls.copy(run.base.runNo, begun.runNo);
+        this.exports.move(run.base.runNo, begun.runNo);
+      }
       return begun;
     });
   }
@@ -213,6 +219,19 @@ export class Ledger {
   /** Forgets a run that died before it had begun to pull. */
   discardRun(runNo: number): void {
     this.#session.prepare(`DELETE FROM runs WHERE run_no = ? AND state = 'open'`).run(runNo);
+  }
+
+  /** A person wants an open run to end; who carries it out sees it by `isCancelAsked`. */
+  askCancel(runNo: number): void {
+    this.#session.prepare(`UPDATE runs SET cancel_asked = 1 WHERE run_no = ? AND state = 'open'`).run(runNo);
+  }
+
+  /** Whether the job's open run is to end. */
+  isCancelAsked(jobName: string): boolean {
+    const row = this.#session
+      .prepare(`SELECT 1 FROM runs WHERE job = ? AND state = 'open' AND cancel_asked = 1`)
+      .get(jobName);
+    return row !== undefined;
   }
 
   /** Counts an attempt more at a run that was interrupted. */

@@ -17,6 +17,7 @@ import type { Database } from '../system/sqlite.ts';
  * - audit: the lines of the audit file, their hashes and where they end (audit.ts). Since version 2.
  * - schedules: the newest slot of each job that the daemon has served. Since version 3.
  * - notices: what the daemon told a person of once and is not over yet (ledgerSchedule.ts). Since version 3.
+ * - exports: bulk exports at a server, from before their kick-off to their deletion (ledgerExports.ts). Since version 4.
  */
 export const MIGRATIONS: readonly string[] = [
   `
@@ -131,6 +132,19 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   `,
   `
+  CREATE TABLE exports (
+    run_no INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+    export_no INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('asked', 'waiting', 'running', 'gone')),
+    target TEXT NOT NULL,
+    asked_at INTEGER NOT NULL,
+    status_url TEXT,
+    look_at INTEGER,
+    unanswered INTEGER NOT NULL,
+    PRIMARY KEY (run_no, export_no)
+  ) STRICT, WITHOUT ROWID;
+
+  ALTER TABLE runs ADD COLUMN cancel_asked INTEGER NOT NULL DEFAULT 0;
   ALTER TABLE shared ADD COLUMN content TEXT;
   `,
 ];

@@ -82,47 +82,90 @@ export class RunLock {
   }
 }
 
-/** The locks of one run: its job's, and its FHIR origin's. Throws LOCK_HELD, holding neither. */
+/** The locks of one run. */
+export interface RunLocks {
+  nameRun(runId: string): void;
+  /** Does `work` with the server's lock, once whoever has it lets go. Throws the signal's reason, and what `work` throws. */
+  withServer<T>(work: () => Promise<T>, signal: AbortSignal, waits: () => void): Promise<T>;
+  close(): void;
+}
+
+/** Who has the server's lock does not tell when it lets go. */
+const SERVER_LOOK_MS = 2_000;
+
+/**
+ * Takes the job's lock and, for a crawl, its FHIR origin's. A bulk export waits for days at the server, while other jobs
+ * go on: it has the origin's only `withServer`. Throws LOCK_HELD, holding neither.
+ */
 export async function takeRunLocks(
   deps: {
-    readonly job: { readonly jobName: string };
+    readonly job: { readonly jobName: string; readonly method: 'crawl' | 'bulk' };
     readonly ledger: Ledger;
     readonly clock: Clock;
     readonly command: string;
   },
   place: { readonly stateFolder: string; readonly fhirBase: string },
-): Promise<{ nameRun(runId: string): void; close(): void }> {
+): Promise<RunLocks> {
+  const { clock } = deps;
   const shared = { ...deps, stateFolder: place.stateFolder };
-  const [jobLock, serverLock] = lockNames(deps.job.jobName, place.fhirBase);
+  const { ofJob: jobLock, ofServer: serverLock } = lockNames(deps.job.jobName, place.fhirBase);
   const ofJob = await RunLock.take({ ...shared, name: jobLock });
+  let ofServer: RunLock | undefined;
+  let runId: string | undefined;
+  const takeServer = async (): Promise<RunLock> =>
+    RunLock.take({ ...shared, name: serverLock, ...(runId === undefined ? {} : { runId }) });
   try {
-    const ofServer = await RunLock.take({ ...shared, name: serverLock });
-    return {
-      nameRun: (runId) => {
-        ofJob.nameRun(runId);
-        ofServer.nameRun(runId);
-      },
-      close: () => {
-        closeLock(ofServer);
-        closeLock(ofJob);
-      },
-    };
+    if (deps.job.method === 'crawl') ofServer = await takeServer();
   } catch (error) {
     closeLock(ofJob);
     throw error;
   }
+  return {
+    nameRun: (named) => {
+      runId = named;
+      ofJob.nameRun(named);
+      ofServer?.nameRun(named);
+    },
+    withServer: async (work, signal, waits) => {
+      while (ofServer === undefined) {
+        signal.throwIfAborted();
+        // Asked first: to be refused takes a second, in which the holder's name is looked for.
+        if (!isLockHeld(place.stateFolder, serverLock)) {
+          ofServer = await takeServer().catch((error: unknown) => {
+            if (error instanceof RoundsError && error.code === 'LOCK_HELD') return undefined;
+            throw error;
+          });
+          if (ofServer !== undefined) break;
+        }
+        waits();
+        await clock.sleep(SERVER_LOOK_MS, signal);
+      }
+      try {
+        return await work();
+      } finally {
+        closeLock(ofServer);
+        ofServer = undefined;
+      }
+    },
+    close: () => {
+      if (ofServer) closeLock(ofServer);
+      closeLock(ofJob);
+    },
+  };
 }
 
-function lockNames(jobName: string, fhirBase: string): readonly [ofJob: string, ofServer: string] {
-  return [`job ${jobName}`, `server ${new URL(fhirBase).origin}`];
+function lockNames(jobName: string, fhirBase: string): { readonly ofJob: string; readonly ofServer: string } {
+  return { ofJob: `job ${jobName}`, ofServer: `server ${new URL(fhirBase).origin}` };
 }
 
 /** Whether a run of this job would be refused at this moment. */
 export function areRunLocksHeld(
-  jobName: string,
+  { jobName, method }: { readonly jobName: string; readonly method: 'crawl' | 'bulk' },
   place: { readonly stateFolder: string; readonly fhirBase: string },
 ): boolean {
-  return lockNames(jobName, place.fhirBase).some((name) => isLockHeld(place.stateFolder, name));
+  const { ofJob, ofServer } = lockNames(jobName, place.fhirBase);
+  const needed = method === 'crawl' ? [ofJob, ofServer] : [ofJob];
+  return needed.some((name) => isLockHeld(place.stateFolder, name));
 }
 
 /** The name in the ledger is for messages alone: where it cannot be taken away (a full disk), the next holder does. */

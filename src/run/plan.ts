@@ -54,6 +54,8 @@ export interface PullPlan {
   readonly notOffered: readonly string[];
   /** undefined: attachments are not downloaded. */
   readonly attachments?: AttachmentRules | undefined;
+  /** Of a bulk export: kinds of units beside the listed types, shown only where there are any (exportPlan.ts). */
+  readonly besides?: readonly string[];
 }
 
 const PROVENANCE_FILTER = '_revinclude=Provenance%3Atarget';
@@ -122,9 +124,9 @@ function addProvenance(filter: string): string {
 }
 
 /** All types of the plan, in the order of their typeNos. */
-export function typeNames({ searched, referenced, attachments }: PullPlan): readonly string[] {
+export function typeNames({ searched, referenced, besides = [], attachments }: PullPlan): readonly string[] {
   const names = [...searched, ...referenced].map((type) => type.resourceType);
-  return attachments === undefined ? names : [...names, ATTACHMENT];
+  return [...names, ...besides, ...(attachments === undefined ? [] : [ATTACHMENT])];
 }
 
 /** The type of a typeNo. */
@@ -141,8 +143,8 @@ export function referencedTypeNo(plan: PullPlan, resourceType: string): number |
 }
 
 /** The typeNo of attachments, in a plan that has them. */
-export function attachmentTypeNo({ searched, referenced }: PullPlan): number {
-  return searched.length + referenced.length;
+export function attachmentTypeNo({ searched, referenced, besides = [] }: PullPlan): number {
+  return searched.length + referenced.length + besides.length;
 }
 
 /** How many types the plan has that have no searches. */

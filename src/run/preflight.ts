@@ -18,6 +18,7 @@ import {
   type FileModes,
 } from '../system/files.ts';
 import { exposureOf } from '../system/ownership.ts';
+import { typesOfBulk } from './exportPlan.ts';
 import { placeOf, type JobPlace } from './jobPlace.ts';
 import type { Ledger } from './ledger.ts';
 
@@ -33,7 +34,8 @@ export interface Access {
 
 export interface Inputs {
   readonly listed: readonly ListedType[];
-  readonly roster: RosterScan;
+  /** undefined: of a bulk export of all patients, which reads no roster. */
+  readonly roster: RosterScan | undefined;
 }
 
 /** How folders are proven: `write` makes them and a file in them, `look` asks the modes and leaves no trace. */
@@ -50,7 +52,6 @@ export async function checkAccess(
 ): Promise<Access> {
   const { paths, jwt_settings: jwt, network, email } = job.settings;
   const parts = new Parts();
-  await parts.try('method', () => checkMethod(job));
   const key = await parts.try('[paths] private_key', () =>
     loadPrivateKey(paths.private_key, { algorithm: jwt.jwt_algorithm, keyId: jwt.key_id }),
   );
@@ -73,23 +74,21 @@ export async function checkAccess(
   return { key: key!, keyId: keyId!, caPem, smtpCaPem, warnings };
 }
 
-function checkMethod({ jobName, method }: JobConfig): void {
-  if (method === 'crawl') return;
-  throw new RoundsError('CONFIG_INVALID', `[job ${jobName}] method: bulk export is not in this version`, {
-    hint: 'Write method = crawl.',
-  });
-}
-
-/** Reads roster and list through, row by row. Throws INPUT_INVALID with all their problems. */
-export async function checkInputs(job: JobConfig, signal: AbortSignal): Promise<Inputs> {
-  const { data_sources: sources } = job.settings;
+/** Reads what the job needs of roster and list through, row by row. Throws INPUT_INVALID with all their problems. */
+export async function checkInputs({ method, settings }: JobConfig, signal: AbortSignal): Promise<Inputs> {
+  const { data_sources: sources, bulk } = settings;
   const parts = new Parts();
-  const listed = await parts.try('resource list', () => readResourceList(sources.epic_sandbox_resources));
-  const roster = await parts.try('roster', () =>
-    scanRoster(sources.epic_sandbox_roster, { badRows: sources.roster_bad_rows, signal }),
-  );
+  const ofBulk = method === 'bulk' ? typesOfBulk(settings) : undefined;
+  const listed =
+    ofBulk ?? (await parts.try('resource list', () => readResourceList(sources.epic_sandbox_resources)));
+  const needsRoster = method === 'crawl' || bulk.patients === 'roster';
+  const roster = needsRoster
+    ? await parts.try('roster', () =>
+        scanRoster(sources.epic_sandbox_roster, { badRows: sources.roster_bad_rows, signal }),
+      )
+    : undefined;
   parts.throwAll();
-  return { listed: listed!, roster: roster! };
+  return { listed: listed!, roster };
 }
 
 /** A roster that lost many patients since the last run is more often a broken export than the truth. */

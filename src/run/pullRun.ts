@@ -7,9 +7,11 @@ import { partName } from '../publish/layout.ts';
 import type { AttachmentFolders, KeptAttachments } from '../pull/attachmentFiles.ts';
 import { pullAttachments } from '../pull/attachments.ts';
 import { pullSearch, type Search } from '../pull/crawl.ts';
+import { CommitChain } from '../pull/commitChain.ts';
 import { GroupCommit } from '../pull/groupCommit.ts';
 import { PatientIdentity } from '../pull/identity.ts';
 import { forEachConcurrent } from '../pull/pool.ts';
+import { progressOf } from '../pull/progress.ts';
 import { pullReferences, type DocumentQuota } from '../pull/references.ts';
 import type { Clock } from '../system/clock.ts';
 import { PRIVATE_MODES, type FileModes } from '../system/files.ts';
@@ -19,10 +21,11 @@ import {
   closeAttachments,
   openAttachments,
 } from './attachmentStage.ts';
-import { tellTrouble, type Emit, type RunEvent } from './events.ts';
+import { tellTrouble, type Emit } from './events.ts';
+import type { ExportTally } from './exportTally.ts';
 import type { Ledger } from './ledger.ts';
 import type { RunRow } from './ledgerRows.ts';
-import { attachmentTypeNo, referencedTypeNo, typeNames, type PullPlan } from './plan.ts';
+import { attachmentTypeNo, referencedTypeNo, typeNames } from './plan.ts';
 import { replay } from './replay.ts';
 import { snapshotRoster, type Snapshot } from './snapshot.ts';
 import type { RunTally } from './tally.ts';
@@ -39,6 +42,8 @@ export interface PullOptions {
   readonly clock: Clock;
   readonly emit: Emit;
   readonly signal: AbortSignal;
+  /** Throws RUN_CANCELLED. */
+  readonly throwIfCancelled: () => void;
 }
 
 export interface PulledRun {
@@ -46,6 +51,12 @@ export interface PulledRun {
   readonly parts: readonly FinishedPart[];
   /** undefined: attachments were not asked for. */
   readonly attachments: KeptAttachments | undefined;
+  /** Of a bulk run: what else came, and of which exports. */
+  readonly exports?: {
+    readonly exportTally: ExportTally;
+    readonly deleted: readonly FinishedPart[];
+    readonly error: readonly FinishedPart[];
+  };
 }
 
 /** Bytes that unfinished searches hold in memory together before they spool. */
@@ -77,13 +88,12 @@ export async function pullRun(options: PullOptions): Promise<PulledRun> {
     const groupCommit = new GroupCommit({
       ledger,
       run,
-      position,
       tally,
+      chain: new CommitChain({ ledger, run, position, tally, cost: () => client.cost }),
       writer,
       clock,
       referencedTypeNo: (resourceType) => referencedTypeNo(plan, resourceType),
-      cost: () => client.cost,
-      committed: () => emit(progressOf(tally, plan)),
+      committed: () => emit(progressOf(tally, typeNames(plan))),
     });
     const quota: DocumentQuota = { usedUpBy: undefined };
     try {
@@ -173,7 +183,7 @@ async function pullPass(
 
 /** The searches that are not done, patient by patient in the roster's order; the roster is never held whole. */
 async function* searchesLeft(
-  { snapshot, ledger, run, client }: PullOptions,
+  { snapshot, ledger, run, client, throwIfCancelled }: PullOptions,
   tally: RunTally,
 ): AsyncGenerator<Search, void, undefined> {
   const { searched } = snapshot.settings.plan;
@@ -181,27 +191,9 @@ async function* searchesLeft(
     const identity = new PatientIdentity(patient, { ledger, run, client, snapshot });
     for (const [typeNo, type] of searched.entries()) {
       const searchNo = patient.patientNo * searched.length + typeNo;
-      if (!tally.isDone(searchNo)) yield { searchNo, type, identity };
+      if (tally.isDone(searchNo)) continue;
+      throwIfCancelled();
+      yield { searchNo, type, identity };
     }
   }
-}
-
-function progressOf(tally: RunTally, plan: PullPlan): RunEvent {
-  const recordsOf = new Map<string, number>();
-  let bytes = 0;
-  for (const { resourceType, count, bytes: size } of tally.files.values()) {
-    recordsOf.set(resourceType, (recordsOf.get(resourceType) ?? 0) + count);
-    bytes += size;
-  }
-  return {
-    event: 'run.progress',
-    searches: tally.totals,
-    records: [...recordsOf.values()].reduce((sum, records) => sum + records, 0),
-    bytes,
-    types: typeNames(plan).map((resourceType, typeNo) => ({
-      resourceType,
-      searches: tally.countsOf(typeNo),
-      records: recordsOf.get(resourceType) ?? 0,
-    })),
-  };
 }

@@ -1,6 +1,7 @@
 import { RoundsError } from '../errors.ts';
 import type { OutcomeRow } from '../report/outcomeFile.ts';
 import type { MergedPatient } from '../report/summary.ts';
+import { ExportTally } from './exportTally.ts';
 import type { Ledger } from './ledger.ts';
 import type { ChainPosition, RunRow } from './ledgerRows.ts';
 import { typeName, unitTypeCount, type PullPlan } from './plan.ts';
@@ -12,9 +13,14 @@ export interface Replayed {
   readonly position: ChainPosition;
 }
 
+/** The sum of no commits yet, of a run that works by this plan. */
+export function tallyFor(patients: number, plan: PullPlan): RunTally {
+  return new RunTally(patients, plan.searched.length, unitTypeCount(plan));
+}
+
 /** A run's state, summed up from its commits, each checked. Throws LEDGER_DAMAGED. */
 export function replay(ledger: Ledger, run: RunRow, { patients, plan }: SnapshotSettings): Replayed {
-  const tally = new RunTally(patients, plan.searched.length, unitTypeCount(plan));
+  const tally = tallyFor(patients, plan);
   let position = ledger.pulls.chainStart(run.runNo);
   try {
     for (const committed of ledger.pulls.commits(run.runNo)) {
@@ -27,6 +33,13 @@ export function replay(ledger: Ledger, run: RunRow, { patients, plan }: Snapshot
   }
   ledger.pulls.verifyRows(run.runNo, tally.sharedRows);
   return { tally, position };
+}
+
+/** The same for its bulk exports. */
+export function replayExports(ledger: Ledger, { runNo }: Pick<RunRow, 'runNo'>): ExportTally {
+  const exportTally = new ExportTally();
+  for (const { commit } of ledger.pulls.commits(runNo)) exportTally.apply(commit);
+  return exportTally;
 }
 
 /** The gaps and failures that a run ends with, in the order of their commits; what a later pass mended is not among them. */

@@ -1,7 +1,8 @@
 import { readCurrent } from '../publish/publish.ts';
-import type { RunFacts } from '../report/summarise.ts';
+import type { ExportFacts, RunFacts } from '../report/summarise.ts';
 import type { RunStatus, RunSummary } from '../report/summary.ts';
 import type { CloseContext } from './deps.ts';
+import type { ExportTally } from './exportTally.ts';
 import type { Ledger } from './ledger.ts';
 import type { RunRow } from './ledgerRows.ts';
 import { siteFacts } from './siteFacts.ts';
@@ -44,6 +45,29 @@ export async function runFacts(
     retryOf: retryOf(ledger, run),
     missedSlots: context.missedSlots,
     ...(await siteFacts(context, runs)),
+  };
+}
+
+/** What only a bulk run can tell. */
+export function exportFacts(
+  ledger: Ledger,
+  { runNo }: RunRow,
+  exportTally: ExportTally,
+  since: string | undefined,
+): ExportFacts {
+  const unanswered = ledger.exports.of(runNo).reduce((sum, row) => sum + row.unanswered, 0);
+  return {
+    transactionTime: exportTally.transactionTime,
+    since,
+    deletions: exportTally.files.reduce((sum, file) => sum + file.deletions, 0),
+    notes: [
+      ...exportTally.notes,
+      ...(unanswered === 0
+        ? []
+        : [
+            `${unanswered === 1 ? 'A kick-off was' : `${unanswered} kick-offs were`} sent and never answered: the server may keep an export that nobody will fetch.`,
+          ]),
+    ],
   };
 }
 

@@ -2,16 +2,18 @@ import path from 'node:path';
 import { asRoundsError, RoundsError, type ErrorCode } from '../errors.ts';
 import type { RunSummary } from '../report/summary.ts';
 import { openFileLimit } from '../system/files.ts';
+import { cancelCheck } from './cancelCheck.ts';
 import { resumeOrBegin, type BegunRun } from './begin.ts';
 import { closeFailed, closePublished, closePulled, findPublished } from './close.ts';
-import type { CloseContext, RunDeps, RunOptions } from './deps.ts';
+import type { CloseContext, RunDeps, RunOptions, Server } from './deps.ts';
 import { recordDiskFull } from './diskFull.ts';
 import { toLog, type Emit } from './events.ts';
 import { placeOf, type JobPlace } from './jobPlace.ts';
-import { takeRunLocks } from './lock.ts';
+import { takeRunLocks, type RunLocks } from './lock.ts';
 import type { RunRow } from './ledgerRows.ts';
 import { typeNames } from './plan.ts';
-import { pullRun } from './pullRun.ts';
+import { deleteLeftExports, endExports, pullBulk } from './pullBulk.ts';
+import { pullRun, type PulledRun } from './pullRun.ts';
 import { RunLog } from './runLog.ts';
 import { hasSnapshot, openSnapshot, snapshotFolder, type Snapshot } from './snapshot.ts';
 import { linkBase, takeSnapshot } from './takeSnapshot.ts';
@@ -31,7 +33,7 @@ export async function runJob(deps: RunDeps, options: RunOptions): Promise<RunSum
     try {
       const begun = await resumeOrBegin(deps, options, place, closing);
       locks.nameRun(begun.run.runId);
-      const summary = await carryOut(deps, place, closing, begun, options);
+      const summary = await carryOut(deps, place, closing, begun, options, locks);
       deps.emit({ event: 'run.closed', runId: summary.runId, status: summary.status });
       return summary;
     } finally {
@@ -50,6 +52,7 @@ async function carryOut(
   closing: CloseContext,
   begun: BegunRun,
   { patient }: RunOptions,
+  locks: RunLocks,
 ): Promise<RunSummary> {
   const { run } = begun;
   const log = deps.log.child({ runId: run.runId });
@@ -63,19 +66,30 @@ async function carryOut(
     const published = await findPublished(closing, run);
     if (published) return await closePublished(closing, run, published);
 
-    const { snapshot, pulled } = await pull({ ...deps, emit: tell, log }, place, begun, runLog);
-    tell({ event: 'run.phase', phase: 'publishing' });
-    await runLog.close();
-    const summary = await closePulled(closing, run, snapshot, pulled);
-    log.info('run.closed', {
-      status: summary.status,
-      records: summary.records,
-      failed: summary.searches.failed,
-    });
-    return summary;
+    const telling = { ...deps, emit: tell, log };
+    const server = await deps.connect(deps.access, tell, log);
+    try {
+      const { snapshot, pulled } = await pull(telling, place, begun, runLog, server, locks);
+      tell({ event: 'run.phase', phase: 'publishing' });
+      await runLog.close();
+      const summary = await closePulled(closing, run, snapshot, pulled);
+      log.info('run.closed', {
+        status: summary.status,
+        records: summary.records,
+        failed: summary.searches.failed,
+      });
+      await endExports(telling, server, run, summary);
+      return summary;
+    } finally {
+      await server.close();
+    }
   } catch (thrown) {
     const error = asRoundsError(thrown);
     noteWork(deps, run, closing);
+    if (error.code === 'RUN_CANCELLED') {
+      log.warn('run.cancelled');
+      return await closeFailed(closing, run, 'abandoned', error);
+    }
     // A run that has its snapshot can go on where it stopped; one that failed before, or lost what it had, is over.
     const isWhole = error.code !== 'RUN_NOT_RESUMABLE' && error.code !== 'PUBLISH_MISMATCH';
     const canGoOn = isWhole && (await hasSnapshot(snapshotFolder(place.stateFolder, run.runId)));
@@ -116,34 +130,37 @@ async function pull(
   place: JobPlace,
   { run, inputs }: BegunRun,
   runLog: RunLog,
-): Promise<{ readonly snapshot: Snapshot; readonly pulled: Awaited<ReturnType<typeof pullRun>> }> {
-  const server = await deps.connect(deps.access, deps.emit, deps.log);
-  try {
-    const snapshot = inputs
-      ? await takeSnapshot(deps, place, run, inputs, server)
-      : await openSnapshot(snapshotFolder(place.stateFolder, run.runId));
-    await linkBase(place, snapshot, run);
-    const { plan, patients } = snapshot.settings;
-    runLog.kickoff(place.fhirBase, deps.programVersion, server.capability.fhirVersion, {
-      patients,
-      types: typeNames({ ...plan, attachments: undefined }),
-    });
-    const planned = patients * plan.searched.length;
-    deps.emit({ event: 'run.started', runId: run.runId, patients, planned, resumed: run.resumed > 0 });
-    const pulled = await pullRun({
-      ...deps,
-      run,
-      snapshot,
-      staging: path.join(place.folders.staging, run.runId),
-      modes: place.modes,
-      client: server.client,
-      fhirBase: place.fhirBase,
-      concurrency: await affordableConcurrency(deps),
-    });
-    return { snapshot, pulled };
-  } finally {
-    await server.close();
+  server: Server,
+  locks: RunLocks,
+): Promise<{ readonly snapshot: Snapshot; readonly pulled: PulledRun }> {
+  const snapshot = inputs
+    ? await takeSnapshot(deps, place, run, inputs, server)
+    : await openSnapshot(snapshotFolder(place.stateFolder, run.runId));
+  await linkBase(place, snapshot, run);
+  const { plan, patients, bulk } = snapshot.settings;
+  const planned = patients * plan.searched.length;
+  const { jobName, method } = deps.job;
+  deps.emit({ event: 'run.started', runId: run.runId, method, patients, planned, resumed: run.resumed > 0 });
+  const shared = {
+    ...deps,
+    run,
+    snapshot,
+    staging: path.join(place.folders.staging, run.runId),
+    modes: place.modes,
+    client: server.client,
+    fhirBase: place.fhirBase,
+    concurrency: await affordableConcurrency(deps),
+    throwIfCancelled: cancelCheck(deps.ledger, jobName, deps.clock),
+  };
+  if (bulk !== undefined) {
+    await deleteLeftExports(deps, server, jobName);
+    return { snapshot, pulled: await pullBulk(shared, server, runLog, locks) };
   }
+  runLog.kickoff(place.fhirBase, deps.programVersion, server.capability.fhirVersion, {
+    patients,
+    types: typeNames(plan),
+  });
+  return { snapshot, pulled: await pullRun(shared) };
 }
 
 /** What Node, the ledger, the log and the NDJSON files need of file handles. */
@@ -161,7 +178,11 @@ async function affordableConcurrency({ job, log }: RunDeps): Promise<number> {
   return affordable;
 }
 
-function closeContextOf(deps: RunDeps, place: JobPlace): CloseContext {
+/** What a run of this job is closed with. */
+export function closeContextOf(
+  deps: Omit<RunDeps, 'access' | 'connect' | 'signal' | 'emit' | 'log' | 'random' | 'command'>,
+  place: JobPlace,
+): CloseContext {
   const { job, clock, ledger, programVersion, nextRunAtMs, missedSlots } = deps;
   const { schedule, retention, email, paths, epic_settings: epic } = job.settings;
   return {

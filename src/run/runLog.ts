@@ -58,9 +58,10 @@ export class RunLog {
     });
   }
 
-  /** A run's event, by its own name: `search_failed` and the like. */
+  /** A run's event, by its own name: `search_failed` and the like. Its start is what `kickoff` tells. */
   tell({ event, ...eventDetail }: RunEvent): void {
-    if (event !== 'run.progress') this.add(event.replace('.', '_'), eventDetail);
+    if (event === 'run.progress' || event === 'run.started') return;
+    this.add(event.replace('.', '_'), eventDetail);
   }
 
   async #write(): Promise<void> {

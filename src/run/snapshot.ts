@@ -2,6 +2,7 @@ import { open, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { readLines } from '../ndjson/reader.ts';
 import { asFileError, ensureFolder, PRIVATE_MODES, writeAtomic, exists } from '../system/files.ts';
+import type { BulkPlan } from './exportPlan.ts';
 import type { PullPlan } from './plan.ts';
 
 /**
@@ -34,6 +35,8 @@ export interface SnapshotSettings {
   readonly frozenParts: Readonly<Record<string, number>>;
   /** For a retried run: the published folder that it stands on. */
   readonly baseFolder?: string | undefined;
+  /** Set where the run pulls by bulk exports. */
+  readonly bulk?: BulkPlan;
   /** Sentences for the report that belong to the run as planned. */
   readonly notes: readonly string[];
 }

@@ -1,10 +1,12 @@
 import path from 'node:path';
-import type { Settings } from '../config/schema.ts';
+import type { JobConfig, Settings } from '../config/schema.ts';
 import { configHash } from '../config/view.ts';
 import { TYPES_WITH_ATTACHMENTS } from '../fhir/attachments.ts';
 import { problemsOfList } from '../fhir/searchRules.ts';
 import { readRoster } from '../inputs/patientRoster.ts';
-import { ATTACHMENTS, hashInName, partTimestamp } from '../publish/layout.ts';
+import type { ListedType } from '../inputs/resourceList.ts';
+import { hashInName, partTimestamp } from '../publish/layout.ts';
+import { ERROR_FILE } from '../publish/publish.ts';
 import { readManifest } from '../publish/verify.ts';
 import { ensureFolder, exists, linkOrCopy } from '../system/files.ts';
 import type { JobPlace } from './jobPlace.ts';
@@ -14,6 +16,7 @@ import { assumptionsOf, makePlan, typeNames, type AttachmentRules, type PullPlan
 import type { Inputs } from './preflight.ts';
 import { replay } from './replay.ts';
 import type { RunDeps, Server } from './deps.ts';
+import { makeBulkPlan, makeExportPlan, type BulkPlan } from './exportPlan.ts';
 import {
   openSnapshot,
   snapshotFolder,
@@ -29,20 +32,33 @@ export async function takeSnapshot(
   place: JobPlace,
   run: RunRow,
   { listed, roster }: Inputs,
-  { capability, dialect, notes }: Server,
+  server: Server,
 ): Promise<Snapshot> {
   const { data_sources: sources, api_settings: api, file_patterns: files } = job.settings;
+  const { capability, dialect, notes } = server;
   const folder = snapshotFolder(place.stateFolder, run.runId);
-  const rows = readRoster(sources.epic_sandbox_roster, { badRows: sources.roster_bad_rows, signal });
+  const rows = roster
+    ? readRoster(sources.epic_sandbox_roster, { badRows: sources.roster_bad_rows, signal })
+    : noRows();
   const { patients, hasMrns } = await writeRosterSnapshot(folder, rows);
   if (hasMrns) await ledger.pulls.claimIdentities(run.runNo, knownIds(folder));
   const skipped =
-    roster.skipped > 0 ? [`${roster.skipped} roster rows were skipped as malformed or repeated.`] : [];
+    roster && roster.skipped > 0
+      ? [`${roster.skipped} roster rows were skipped as malformed or repeated.`]
+      : [];
   const attachments = attachmentRules(job.settings);
-  const plan = { ...makePlan(listed, capability, dialect), attachments };
-  const problems = problemsOfList(listed, capability, dialect).map(
-    ({ resourceType, what }) => `${resourceType}: ${what}.`,
-  );
+  const planned =
+    job.method === 'bulk'
+      ? planExports(job, ledger, listed, server)
+      : { plan: makePlan(listed, capability, dialect), bulk: undefined, notes: [] };
+  const { bulk, notes: ofPlan } = planned;
+  const plan = { ...planned.plan, attachments };
+  const problems =
+    job.method === 'bulk'
+      ? []
+      : problemsOfList(listed, capability, dialect).map(
+          ({ resourceType, what }) => `${resourceType}: ${what}.`,
+        );
   await writeSnapshotSettings(folder, {
     patients,
     hasMrns,
@@ -57,10 +73,34 @@ export async function takeSnapshot(
     configHash: configHash(job.settings),
     frozenParts: {},
     baseFolder: undefined,
-    notes: [...notes, ...skipped, ...problems, ...assumptionsOf(plan), ...attachmentNotes(plan)],
+    ...(bulk === undefined ? {} : { bulk }),
+    notes: [...notes, ...skipped, ...problems, ...ofPlan, ...assumptionsOf(plan), ...attachmentNotes(plan)],
   });
   return openSnapshot(folder);
 }
+
+/** What the exports of a new run ask for; `since = last` is resolved here, once for the run. */
+function planExports(
+  job: JobConfig,
+  ledger: Ledger,
+  listed: readonly ListedType[],
+  { capability, dialect }: Server,
+): { readonly plan: PullPlan; readonly bulk: BulkPlan; readonly notes: readonly string[] } {
+  const { since: wanted } = job.settings.bulk;
+  const last = wanted === 'last' ? ledger.lastComplete(job.jobName) : undefined;
+  const since = wanted === 'last' ? last?.summary?.transactionTime : wanted;
+  const plan = makeExportPlan(listed, capability);
+  const notes =
+    since !== undefined
+      ? [`Only what changed since ${since} was asked for; the folder holds these changes alone.`]
+      : wanted === 'last'
+        ? ['No run was complete before, so everything was asked for.']
+        : [];
+  return { plan, bulk: makeBulkPlan(job, plan, listed, dialect, since), notes };
+}
+
+/** Of an export of all patients: the server knows who they are. */
+async function* noRows(): AsyncGenerator<never> {}
 
 /** What an INI wants of attachments; undefined: nothing. */
 function attachmentRules({ attachments }: Settings): AttachmentRules | undefined {
@@ -102,19 +142,21 @@ export async function copySnapshot(
   await writeSnapshotSettings(to, { ...from.settings, frozenParts, baseFolder: base.folder });
 }
 
-/** Puts a retried run's earlier data and attachments into its staging: hard links, or copies. Repeated harmlessly. */
+/** Puts a retried run's earlier files into its staging: hard links, or copies. Repeated harmlessly. */
 export async function linkBase(
   { folders, modes }: JobPlace,
   { settings }: Snapshot,
   run: RunRow,
 ): Promise<void> {
   if (settings.baseFolder === undefined) return;
-  const { output, extension } = await readManifest(settings.baseFolder);
-  const staging = path.join(folders.staging, run.runId);
+  const { output, deleted, error, extension } = await readManifest(settings.baseFolder);
   const attachments = extension.files.filter(({ url }) => hashInName(url) !== undefined);
-  if (attachments.length > 0) await ensureFolder(path.join(staging, ATTACHMENTS), modes);
-  for (const { url } of [...output, ...attachments]) {
-    const to = path.join(staging, url);
-    if (!(await exists(to))) await linkOrCopy(path.join(settings.baseFolder, url), to);
+  for (const { url } of [...output, ...deleted, ...error, ...attachments]) {
+    // This run writes its own gaps and failures.
+    if (url === ERROR_FILE) continue;
+    const to = path.join(folders.staging, run.runId, url);
+    if (await exists(to)) continue;
+    await ensureFolder(path.dirname(to), modes);
+    await linkOrCopy(path.join(settings.baseFolder, url), to);
   }
 }

@@ -1,5 +1,6 @@
 import type { ErrorCode } from '../errors.ts';
 import type { SearchCounts } from '../report/summary.ts';
+import type { BulkStep } from './exportTally.ts';
 
 /**
  * A run's state as the sum of its commits.
@@ -21,6 +22,10 @@ export interface Cause {
   readonly rosterLine?: number;
   /** For a merged patient: the line that the same patient stands in too. */
   readonly sameAsLine?: number;
+  /** Of a bulk export: the file that did not come, by its name in the folder. */
+  readonly file?: string;
+  /** What the server said, in words that are safe to show (fhir/safeText.ts). */
+  readonly said?: string;
 }
 
 /** A search as committed: [searchNo, outcome index, cause?]. Short, since there are millions. */
@@ -54,6 +59,8 @@ export interface Commit {
   readonly worked?: readonly (readonly [typeNo: number, ms: number])[];
   /** Rows of the shared table after this commit: a lost row shows. */
   readonly sharedRows: number;
+  /** What became of a bulk export and its files (exportTally.ts). */
+  readonly bulk?: readonly BulkStep[];
   /** Set on a commit that begins another pass: what had failed so far counts as not done again. */
   readonly retry?: true;
 }
@@ -95,9 +102,10 @@ export function emptyCommit(sharedRows: number): Commit {
 export interface CauseTally {
   readonly outcome: Outcome;
   readonly typeNo: number;
-  readonly cause: Omit<Cause, 'rosterLine' | 'sameAsLine'>;
+  readonly cause: Omit<Cause, 'rosterLine' | 'sameAsLine' | 'file'>;
   searches: number;
   readonly rosterLines: number[];
+  readonly files: string[];
 }
 
 const NOT_DONE = 0;
@@ -216,15 +224,20 @@ export class RunTally {
     counts[outcome] += by;
   }
 
-  #addCause(typeNo: number, outcome: number, { rosterLine, sameAsLine: _sameAsLine, ...cause }: Cause): void {
-    const key = [outcome, typeNo, cause.code, cause.epicCode, cause.httpStatus].join(' ');
+  #addCause(
+    typeNo: number,
+    outcome: number,
+    { rosterLine, sameAsLine: _sameAsLine, file, ...cause }: Cause,
+  ): void {
+    const key = [outcome, typeNo, cause.code, cause.epicCode, cause.httpStatus, cause.said].join(' ');
     let tally = this.#causes.get(key);
     if (tally === undefined) {
-      tally = { outcome: OUTCOMES[outcome]!, typeNo, cause, searches: 0, rosterLines: [] };
+      tally = { outcome: OUTCOMES[outcome]!, typeNo, cause, searches: 0, rosterLines: [], files: [] };
       this.#causes.set(key, tally);
     }
     tally.searches++;
     if (rosterLine !== undefined && tally.rosterLines.length < KEPT_LINES) tally.rosterLines.push(rosterLine);
+    if (file !== undefined && tally.files.length < KEPT_LINES) tally.files.push(file);
   }
 }
 

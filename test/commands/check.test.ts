@@ -1,9 +1,10 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { cloudServiceOf } from '../../src/commands/checkMachine.ts';
+import { bulkSite } from '../support/bulkSite.ts';
 import type { CliOptions } from '../support/cli.ts';
 import { CLIENT_ID, makeSite, siteForTest, siteKey, type Site } from '../support/site.ts';
 
@@ -56,6 +57,17 @@ describe('check of a site where all is well', () => {
     expect(JSON.stringify(steps)).not.toContain(site.sandbox.patientIdAt(0));
     expect(site.sandbox.smtp!.mails).toEqual([]);
   });
+});
+
+it('checks a bulk job without a roster, and begins no export', async () => {
+  const site = await bulkSite();
+  await rm(site.rosterFile);
+  const { code, of, problems } = await check(site);
+  expect(code, JSON.stringify(problems)).toBe(0);
+  expect(of('roster and list')[0]!.detail).toBe('all patients that the server exports, 8 types');
+  expect(of('resource types')[0]!.detail).toBe('8 of 8 offered');
+  expect(of('probe').map(({ verdict }) => verdict)).toEqual(['skipped']);
+  expect(site.sandbox.requests.filter(({ endpoint }) => endpoint === 'kickoff')).toEqual([]);
 });
 
 describe('check says why no token comes', () => {

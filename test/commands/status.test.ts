@@ -176,12 +176,14 @@ describe('a job’s verdict', () => {
   });
   const facts = (changes: Partial<JobFacts>): JobFacts => ({
     jobName: 'nightly',
+    method: 'crawl',
     nowMs: NOW,
     last: run({}),
     lastComplete: undefined,
     isRunning: false,
     holder: undefined,
     progress: undefined,
+    waitsFor: undefined,
     missedSlotMs: undefined,
     waitsForServer: false,
     ...changes,

@@ -84,7 +84,9 @@ export async function settled(sandbox: Sandbox): Promise<void> {
   await until('the requests of a killed process', () => sandbox.counts().inFlight === 0);
 }
 
-export async function linesOf(oracle: AsyncIterable<OracleLine>): Promise<readonly OracleLine[]> {
+export async function linesOf(
+  oracle: AsyncIterable<OracleLine> | Iterable<OracleLine>,
+): Promise<readonly OracleLine[]> {
   const lines: OracleLine[] = [];
   for await (const line of oracle) lines.push(line);
   return lines;

@@ -1,4 +1,5 @@
 import { ANSWER_ROWS } from './rowsAnswers.ts';
+import { BULK_ROWS } from './rowsBulk.ts';
 import { BODY_ROWS } from './rowsBodies.ts';
 import { MAIL_ROWS } from './rowsMail.ts';
 import { PAGING_ROWS } from './rowsPaging.ts';
@@ -13,6 +14,7 @@ export const MATRIX: readonly FaultRow[] = [
   ...PAGING_ROWS,
   ...MAIL_ROWS,
   ...PEER_ROWS,
+  ...BULK_ROWS,
 ];
 
 export const STORIES: readonly FaultStory[] = [...SERVER_STORIES, ...PEER_STORIES];

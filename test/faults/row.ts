@@ -17,6 +17,8 @@ export interface FaultRow {
   /** Patients that the oracle is asked for; default all. */
   readonly rosterOrdinals?: readonly number[];
   readonly types?: readonly string[];
+  /** The job pulls by bulk exports of Epic's group. */
+  readonly bulk?: true;
   readonly settings?: SiteSettings;
   readonly faults?: readonly FaultRule[] | ((sandbox: Sandbox, trap: Sandbox) => readonly FaultRule[]);
   /** Another server that the faults lead to; it must never be asked anything. */

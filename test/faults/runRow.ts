@@ -17,6 +17,7 @@ import { generatedPopulation } from '../../src/sandbox/population/generated.ts';
 import type { Population } from '../../src/sandbox/population/types.ts';
 import { openLog } from '../../src/system/logger.ts';
 import { expectExactly, expectNothingTwice, readRun, type Published } from '../support/publishedRun.ts';
+import { kickoffUrl } from '../support/bulkSite.ts';
 import { oracleRows, siteForTest, type Site } from '../support/site.ts';
 import { expectMail } from './runMail.ts';
 import { expectNoLeak, watchTokens, wordsOf, type PatientResource } from './canary.ts';
@@ -91,7 +92,12 @@ export async function siteOfRow(row: FaultRow, now?: () => number): Promise<RowS
     phi: wordsOf(patientsOf(population)),
     tokens,
     trap,
-    oracle: () => sandbox.oracle(oracleRows(types), asked),
+    oracle: () =>
+      row.bulk
+        ? (async function* () {
+            yield* sandbox.bulk.oracle({ url: kickoffUrl('group', types) }).resources;
+          })()
+        : sandbox.oracle(oracleRows(types), asked),
   };
 }
 

@@ -100,7 +100,8 @@ describe('publishing', () => {
     const folders = jobFolders(exports, 'default');
     await mkdir(path.join(folders.staging, RUN_ID), { recursive: true });
     const options = { folders, runId: RUN_ID, modes: PRIVATE_MODES, clock: createFakeClock() };
-    const manifest = await manifestOf(await publishRun(options, [], { count: 0 }, HEAD));
+    const nothing = { output: [], deleted: [], remarks: [], errors: 0 };
+    const manifest = await manifestOf(await publishRun(options, nothing, HEAD));
     expect([manifest.output, manifest.error, manifest.extension.files]).toEqual([[], [], []]);
   });
 

@@ -72,7 +72,7 @@ describe('opening the ledger', () => {
     first.close();
     const file = path.join(folder, LEDGER_FILE);
     const bytes = await readFile(file);
-    bytes.fill(0xa5, 12 * 4096, bytes.length - 4096);
+    bytes.fill(0xa5, 20 * 4096, bytes.length - 4096);
     await writeFile(file, bytes);
     expect((await rejection(openLedger(folder))).code).toBe('LEDGER_DAMAGED');
     // Who only reads is spared the check of all pages, and meets the damage where it is.

@@ -69,6 +69,7 @@ describe('RunTally', () => {
         cause: { code: 'FHIR_ACCESS_DENIED', epicCode: '4130' },
         searches: 12,
         rosterLines: [2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
+        files: [],
       },
       expect.objectContaining({ typeNo: 1, searches: 1, rosterLines: [2] }),
     ]);

@@ -58,5 +58,6 @@ export async function stageRun(exports: string, runId = RUN_ID, modes = PRIVATE_
 /** Publishes what was staged; returns the folder. */
 export function publishStaged({ folders, parts, modes, runId }: Staged): Promise<string> {
   const head = { ...HEAD, extension: { ...HEAD.extension, runId } };
-  return publishRun({ folders, runId, modes, clock: createFakeClock() }, parts, { count: 1 }, head);
+  const content = { output: parts, deleted: [], remarks: [], errors: 1 };
+  return publishRun({ folders, runId, modes, clock: createFakeClock() }, content, head);
 }

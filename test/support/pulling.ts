@@ -5,6 +5,7 @@ import { onTestFinished } from 'vitest';
 import type { RecordName } from '../../src/fhir/references.ts';
 import { NdjsonWriter } from '../../src/ndjson/writer.ts';
 import { partName } from '../../src/publish/layout.ts';
+import { CommitChain } from '../../src/pull/commitChain.ts';
 import type { FinishedReference, FinishedSearch } from '../../src/pull/finished.ts';
 import { GroupCommit } from '../../src/pull/groupCommit.ts';
 import { KeptResources, type Uniqueness } from '../../src/pull/keptResources.ts';
@@ -46,15 +47,15 @@ export async function beginAttempt(
   onTestFinished(() => writer.close());
   let groups = 0;
   let requests = 0;
+  const cost = () => ({ requests: ++requests, retries: 0, waitedMs: requests / 2 });
   const groupCommit = new GroupCommit({
     ledger,
     run,
-    position,
     tally,
+    chain: new CommitChain({ ledger, run, position, tally, cost }),
     writer,
     clock,
     referencedTypeNo: (resourceType) => referencedTypeNo(settings.plan, resourceType),
-    cost: () => ({ requests: ++requests, retries: 0, waitedMs: requests / 2 }),
     committed: () => groups++,
   });
   return { tally, writer, groupCommit, committed: () => groups };
