@@ -5,7 +5,6 @@ import { createWriteStream } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { patientIdOf } from './population.mjs';
 
 export function newPrivateKey() {
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
@@ -13,15 +12,15 @@ export function newPrivateKey() {
 }
 
 /**
- * @param options origin, base: the server's; privateKey; patients, types; caPem; settings: further keys of the INI by
- * `section.key`
+ * @param options patientIds: any iterable; caPem: where the server has a certificate of its own; settings: further keys of
+ * the INI by `section.key`
  */
-export async function install({ tokenEndpoint, base, privateKey, patients, types, caPem, settings = {} }) {
+export async function install({ tokenEndpoint, base, privateKey, patientIds, types, caPem, settings = {} }) {
   const folder = await mkdtemp(path.join(tmpdir(), 'fhir-rounds-bench-'));
   const at = (...parts) => path.join(folder, ...parts);
   await writeFile(at('key.pem'), privateKey, { mode: 0o600 });
   await writeFile(at('resources.csv'), `${['resource', ...types].join('\n')}\n`);
-  await writeRoster(at('roster.csv'), patients);
+  await writeRoster(at('roster.csv'), patientIds);
   if (caPem !== undefined) await writeFile(at('ca.pem'), caPem);
   const all = {
     'paths.private_key': 'key.pem',
@@ -47,11 +46,11 @@ export async function install({ tokenEndpoint, base, privateKey, patients, types
 }
 
 /** By hand with backpressure: a million lines are no string to hold. */
-async function writeRoster(file, patients) {
+async function writeRoster(file, patientIds) {
   const stream = createWriteStream(file);
   stream.write('fhir_id\n');
-  for (let patientNo = 0; patientNo < patients; patientNo++) {
-    if (!stream.write(`${patientIdOf(patientNo)}\n`)) await once(stream, 'drain');
+  for (const patientId of patientIds) {
+    if (!stream.write(`${patientId}\n`)) await once(stream, 'drain');
   }
   stream.end();
   await once(stream, 'close');

@@ -23,6 +23,10 @@ export const GROUP_ID = 'bench-group';
 const digits = (number, width) => String(number).padStart(width, '0');
 export const patientIdOf = (patientNo) => `bench-${digits(patientNo, PATIENT_DIGITS)}`;
 
+export function* patientIdsOf(patients) {
+  for (let patientNo = 0; patientNo < patients; patientNo++) yield patientIdOf(patientNo);
+}
+
 /** Path and query of a search's page (from 0), below the FHIR base: the first as the program asks it. */
 export function pagePath(type, patientId, pageNo = 0) {
   const first = `/${type}?patient=${patientId}&_count=${PAGE_SIZE}`;

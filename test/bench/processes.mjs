@@ -12,14 +12,11 @@ export const CLI = path.resolve(import.meta.dirname, '..', '..', 'dist', 'cli.js
 export async function startServer(options) {
   const given = { types: [], patients: 0, perSearch: 0, latencyMs: 0, gzip: false, ...options };
   const child = fork(here('server.mjs'), [JSON.stringify(given)], { env: plainEnvironment() });
-  const next = async () => {
-    const gone = once(child, 'exit').then(([code]) => {
-      throw new Error(`the fast server ended with ${code}`);
-    });
-    gone.catch(() => undefined);
-    const [message] = await Promise.race([once(child, 'message'), gone]);
-    return message;
-  };
+  const gone = once(child, 'exit').then(([code]) => {
+    throw new Error(`the fast server ended with ${code}`);
+  });
+  gone.catch(() => undefined);
+  const next = async () => (await Promise.race([once(child, 'message'), gone]))[0];
   const { origin, base } = await next();
   return {
     origin,

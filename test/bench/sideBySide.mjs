@@ -5,7 +5,7 @@ import path from 'node:path';
 import { generate } from 'selfsigned';
 import { install } from './installation.mjs';
 import { CLI, measured, measuredCommand, startServer } from './processes.mjs';
-import { GROUP_ID, TYPES } from './population.mjs';
+import { GROUP_ID, patientIdsOf, TYPES } from './population.mjs';
 
 const HOST = '127.0.0.1';
 const BULK_PARALLEL = 5;
@@ -42,7 +42,7 @@ export async function openStage(bench, options) {
         tokenEndpoint: `${server.origin}/token`,
         base: server.base,
         privateKey: bench.privateKey,
-        patients,
+        patientIds: patientIdsOf(patients),
         types: options.types ?? TYPES,
         caPem: tls?.cert,
         settings,
