@@ -184,6 +184,7 @@ class Daemon {
       const limitMs = overdueMs(job);
       if (limitMs === 0 || now - fromMs < limitMs) continue;
       await this.#use('overdue', async (ledger) => {
+        if (waitsForExport(ledger, jobName)) return;
         const { servedMs } = await factsOf(job, ledger, now);
         const slotMs = rules.slots.after(servedMs, now - limitMs);
         if (slotMs !== undefined && noticeOverdue(ledger, job, slotMs, now)) {
@@ -212,6 +213,12 @@ class Daemon {
       this.#around.log.error('daemon.not_done', { what, code, hint });
     }
   }
+}
+
+/** A bulk export may take days at the server, and has a limit of its own (`max_wait_hours`). */
+function waitsForExport(ledger: Ledger, jobName: string): boolean {
+  const open = ledger.openRunOf(jobName);
+  return open !== undefined && ledger.exports.of(open.runNo).some(({ state }) => state !== 'gone');
 }
 
 /** 0: nobody is told. */

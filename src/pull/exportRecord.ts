@@ -72,7 +72,13 @@ export class ExportRecord {
     this.#timer?.abort();
     this.#timer = undefined;
     const group = this.#group.splice(0);
-    this.#running = this.#running.then(() => (group.length === 0 ? undefined : this.#commit(group)));
+    this.#running = this.#running.then(
+      () => (group.length === 0 ? undefined : this.#commit(group)),
+      async (error: unknown) => {
+        await closeAll(group);
+        throw error;
+      },
+    );
     await this.#running;
   }
 
@@ -95,7 +101,7 @@ export class ExportRecord {
     } catch (error) {
       throw asFileError(error, folder);
     } finally {
-      await Promise.allSettled(group.map(({ downloaded }) => downloaded.close()));
+      await closeAll(group);
     }
     const references: CommittedReference[] = [];
     const wanted: (readonly [number, number])[] = [];
@@ -199,6 +205,11 @@ export class ExportRecord {
     exportTally.apply(commit);
     committed();
   }
+}
+
+/** What was made durable is closed already; what was not is asked for again. */
+async function closeAll(group: readonly FinishedFile[]): Promise<void> {
+  await Promise.allSettled(group.map(({ downloaded }) => downloaded.close()));
 }
 
 /** A data file for the run's sums, whole or in part. */

@@ -109,6 +109,9 @@ async function deleteExport(
     log.info('export.deleted', { status, isGone });
   } catch (thrown) {
     signal.throwIfAborted();
-    log.warn('export.left', { code: asRoundsError(thrown).code });
+    const { code } = asRoundsError(thrown);
+    // It lies at another server than the INI names now, and there it has its own end.
+    if (code === 'URL_REFUSED') ledger.exports.gone(runNo, exportNo);
+    log.warn('export.left', { code });
   }
 }

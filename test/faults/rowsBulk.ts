@@ -330,6 +330,16 @@ const FILE_ROWS: readonly FaultRow[] = [
       expect: { exit: 0, duplicates: { same: 0, differing: 1 } },
     },
   ),
+  bulk(
+    'there are hundreds of tiny files, and a 429 now and then',
+    'Every one comes, once; all wait when one is told to.',
+    {
+      sandbox: { patients: 60 },
+      options: { resourcesPerFile: 1 },
+      faults: [{ match: { endpoint: 'file' }, when: { every: 50 }, then: { status: 429, retryAfter: 2 } }],
+      expect: { exit: 0, statuses: { 429: [5, 100] } },
+    },
+  ),
   failsAlone('is answered 500 for ever', { status: 500 }, 'HTTP_SERVER'),
   failsAlone('is answered 401 for ever', { status: 401 }, 'HTTP_UNAUTHORIZED'),
   failsAlone('is gone (410), also by fresh URLs', { status: 410 }, 'HTTP_GONE'),
