@@ -70,16 +70,16 @@ async function resumeSeconds(stage, patients) {
   const installation = await stage.installed(SETTINGS);
   try {
     await stage.server.counts();
-    const kill = new AbortController();
+    let child;
     const killed = measured(CLI, installation.args('run', '--quiet', '--no-mail'), {
       cwd: installation.folder,
-      onStart: (child) => kill.signal.addEventListener('abort', () => child.kill('SIGKILL')),
+      onStart: (started) => (child = started),
     });
     for (let searches = 0; searches < patients / 2;) {
       await sleep(200);
       searches += (await stage.server.counts()).searches;
     }
-    kill.abort();
+    child.kill('SIGKILL');
     await killed;
     await stage.server.counts();
     const { startedAtMs } = await runOnce(installation);

@@ -2,13 +2,14 @@
 // memory after a collection, descriptors, and what keeps it alive (sockets, timers, requests to the system).
 import { readdirSync, writeSync } from 'node:fs';
 import process from 'node:process';
+import { setInterval } from 'node:timers';
 import { isMainThread } from 'node:worker_threads';
 
 const MEGABYTE = 2 ** 20;
 
 if (isMainThread) {
   const everyMs = Number(process.env.SAMPLE_MS);
-  // Before anything here could change it, and left out of what is counted by unref.
+  // Without its reference it is no handle that is counted.
   setInterval(() => writeSync(3, `${JSON.stringify(sample())}\n`), everyMs).unref();
 }
 

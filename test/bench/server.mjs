@@ -1,10 +1,11 @@
 // The fast server, a process of its own: what it serves is prepared before it listens, so that what is measured is who
 // asks. Started by fork with its options as JSON; answers 'counts' with what it has counted since the last time.
+import { Buffer } from 'node:buffer';
 import { once } from 'node:events';
 import http from 'node:http';
 import https from 'node:https';
 import process from 'node:process';
-import { setTimeout as later } from 'node:timers';
+import { setInterval, setTimeout } from 'node:timers';
 import { gzipSync } from 'node:zlib';
 import { bulkFileMaker, pageMaker, pagePath, patientIdOf, TYPES } from './population.mjs';
 
@@ -103,7 +104,7 @@ function answerSearch({ url, headers }, response) {
     });
     response.end(page);
   };
-  if (latencyMs > 0) later(finish, latencyMs);
+  if (latencyMs > 0) setTimeout(finish, latencyMs);
   else finish();
 }
 

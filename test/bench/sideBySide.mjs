@@ -37,6 +37,7 @@ export async function openStage(bench, options) {
     server,
     folder,
     caFile,
+    nodeArgs: bench.nodeArgs,
     installed: (settings, patients = options.patients) =>
       install({
         tokenEndpoint: `${server.origin}/token`,
@@ -59,7 +60,7 @@ export async function ourRun(stage, settings, expected, more = {}) {
   const installation = await stage.installed(settings, more.patients);
   try {
     await stage.server.counts();
-    const run = await runOnce(installation, more.nodeArgs);
+    const run = await runOnce(installation, stage.nodeArgs);
     const counts = await stage.server.counts();
     const published = await installation.published();
     if (published !== expected) throw new Error(`${published} of ${expected} resources were published`);
@@ -70,7 +71,7 @@ export async function ourRun(stage, settings, expected, more = {}) {
 }
 
 /** Throws unless it ended complete. */
-export async function runOnce(installation, nodeArgs) {
+export async function runOnce(installation, nodeArgs = []) {
   const options = { cwd: installation.folder, nodeArgs };
   const run = await measured(CLI, installation.args('run', '--quiet', '--no-mail'), options);
   if (run.code !== 0) throw new Error(`the run ended with ${run.code}:\n${run.stderr}`);
