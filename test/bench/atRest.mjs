@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { openStage, runOnce } from './sideBySide.mjs';
 import { CLI, measured, plainEnvironment } from './processes.mjs';
 import { TYPES } from './population.mjs';
+import { growthOf, SAMPLER_ARGS, samplerEnvironment, samplesOf } from './samples.mjs';
 
 const SETTLE_MS = 10_000;
 const IDLE_MS = 30_000;
@@ -46,27 +47,32 @@ async function look(installation, ...command) {
 }
 
 export async function* idleRounds(bench) {
-  yield await withDaemon(bench, [], {}, async (pid) => {
+  yield await withDaemon(bench, [], {}, async ({ pid }) => {
     await sleep(bench.sized(SETTLE_MS));
     const before = await cpuMsOf(pid);
     const idleMs = bench.sized(IDLE_MS);
     await sleep(idleMs);
     const cpuPercent = (100 * ((await cpuMsOf(pid)) - before)) / idleMs;
-    return { rssMb: await memoryMb(pid, 'VmRSS'), peakRssMb: await memoryMb(pid, 'VmHWM'), cpuPercent };
+    return { rssMb: await memoryMb(pid, 'VmHWM'), nowMb: await memoryMb(pid, 'VmRSS'), cpuPercent };
   });
 }
 
-/** The first quarter is for settling. */
+/** Memory after collections, since at this pace the garbage of hours lies about. */
 export async function* monthRounds(bench) {
   const takesMs = bench.sized(MONTH_TAKES_MS);
-  const nodeArgs = ['--import', path.join(import.meta.dirname, 'fastClock.mjs')];
-  const env = { BENCH_CLOCK_FACTOR: String(MONTH_MS / takesMs) };
-  yield await withDaemon(bench, nodeArgs, env, async (pid) => {
-    await sleep(takesMs / 4);
-    const before = await memoryMb(pid, 'VmRSS');
-    await sleep((takesMs * 3) / 4);
-    const rssMb = await memoryMb(pid, 'VmRSS');
-    return { rssMb, grownMb: rssMb - before, cpuS: (await cpuMsOf(pid)) / 1000 };
+  // The sampler first: its own timer keeps the machine's time.
+  const nodeArgs = [...SAMPLER_ARGS, '--import', path.join(import.meta.dirname, 'fastClock.mjs')];
+  const env = { ...samplerEnvironment(takesMs), BENCH_CLOCK_FACTOR: String(MONTH_MS / takesMs) };
+  yield await withDaemon(bench, nodeArgs, env, async (daemon) => {
+    const samples = samplesOf(daemon);
+    await sleep(takesMs);
+    const figures = { cpuS: (await cpuMsOf(daemon.pid)) / 1000 };
+    for (const figure of ['rssMb', 'heapMb', 'descriptors', 'handles']) {
+      const { before, after } = growthOf(samples, figure);
+      figures[figure] = after;
+      figures[`${figure}Grown`] = after - before;
+    }
+    return figures;
   });
 }
 
@@ -77,12 +83,12 @@ async function withDaemon(bench, nodeArgs, env, measure) {
   const daemon = spawn(process.execPath, [...nodeArgs, CLI, ...installation.args('daemon', '--quiet')], {
     cwd: installation.folder,
     env: { ...plainEnvironment(), ...env },
-    stdio: 'ignore',
+    stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
   });
   const ended = once(daemon, 'exit');
   try {
     return await Promise.race([
-      measure(daemon.pid),
+      measure(daemon),
       ended.then(([code]) => {
         throw new Error(`the daemon ended with ${code}`);
       }),

@@ -19,8 +19,8 @@ async function measuredBy(script: string, args: readonly string[]) {
 }
 
 describe('npm run bench', () => {
-  it('measures us and the raw loop over the same pages, also by TLS and gzip', async () => {
-    const rows = ['searches-0', 'searches-20-secure'];
+  it('measures us and the raw limit: searches, also by TLS and gzip, and a bulk export', async () => {
+    const rows = ['searches-0', 'searches-20-secure', 'bulk'];
     const { result, stdout } = await measuredBy('bench.mjs', [...rows, '--small', '--rounds', '2']);
     expect(result.rows).toMatchObject(rows.map((name) => ({ name })));
     for (const { error, rounds, medians } of result.rows) {

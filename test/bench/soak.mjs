@@ -14,8 +14,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { install, newPrivateKey } from './installation.mjs';
-import { median } from './medians.mjs';
 import { CLI, measured, plainEnvironment } from './processes.mjs';
+import { growthOf, SAMPLER_ARGS, samplerEnvironment, samplesOf } from './samples.mjs';
 
 const CLIENT_ID = 'bench';
 const KEY_ID = 'soak';
@@ -44,7 +44,6 @@ const FAULTS = [
 ];
 /** What may differ between the second quarter of the soak and its last: noise of a sample. */
 const SLACK = { rssMb: 8, heapMb: 2, externalMb: 2, descriptors: 2, handles: 3 };
-const SAMPLES = 120;
 const GO_ON_MS = 20_000;
 
 const { minutes, json } = parseArguments();
@@ -129,14 +128,12 @@ async function installed({ fhirBase, tokenEndpoint, smtp }, privateKey) {
 /** What the daemon held, until its time is over. */
 async function sampled(installation) {
   const durationMs = minutes * 60_000;
-  const nodeArgs = ['--expose-gc', '--import', path.join(import.meta.dirname, 'sampler.mjs')];
-  const child = spawn(process.execPath, [...nodeArgs, CLI, ...installation.args('daemon', '--quiet')], {
+  const child = spawn(process.execPath, [...SAMPLER_ARGS, CLI, ...installation.args('daemon', '--quiet')], {
     cwd: installation.folder,
-    env: { ...plainEnvironment(), SAMPLE_MS: String(Math.round(durationMs / SAMPLES)) },
+    env: { ...plainEnvironment(), ...samplerEnvironment(durationMs) },
     stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
   });
-  const samples = [];
-  readline.createInterface({ input: child.stdio[3] }).on('line', (line) => samples.push(JSON.parse(line)));
+  const samples = samplesOf(child);
   const gone = once(child, 'exit').then(([code]) => `the daemon ended with ${code}`);
   const early = await Promise.race([gone, sleep(durationMs)]);
   if (early !== undefined) throw new Error(early);
@@ -154,12 +151,9 @@ async function ended(child) {
   clearTimeout(force);
 }
 
-/** The first quarter is for warming up. */
 function verdictsOf(samples) {
-  const quarter = samples.length >> 2;
   return Object.entries(SLACK).map(([figure, slack]) => {
-    const middle = (from, to) => median(samples.slice(from, to).map((one) => one[figure]));
-    const [before, after] = [middle(quarter, 2 * quarter), middle(samples.length - quarter, samples.length)];
+    const { before, after } = growthOf(samples, figure);
     return { figure, before, after, slack, grew: after - before > slack };
   });
 }
