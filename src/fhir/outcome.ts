@@ -109,7 +109,7 @@ export function failureOfIssues(issues: readonly OperationOutcomeIssue[]): Round
  *
  * Codes: HTTP_BAD_REQUEST (400, 422) HTTP_UNAUTHORIZED (401) HTTP_FORBIDDEN (403) HTTP_NOT_FOUND (404) TIMEOUT
  * (408) HTTP_GONE (410, and 4107 merged) HTTP_TOO_MANY (429) HTTP_SERVER (5xx but 501 and 505) URL_REFUSED (3xx)
- * HTTP_UNEXPECTED (the rest), and those of ERROR_OF_KIND.
+ * HTTP_UNEXPECTED (the rest), FHIR_NOT_JSON (a refusal whose JSON is cut), and those of ERROR_OF_KIND.
  * @param body parsed if it is an OperationOutcome, else ignored
  * @param headers with lower-case names; `retry-after` and `ratelimit` become `retryAfterMs` of what is transient
  * @param nowMs the clock, for a Retry-After that is a date
@@ -120,6 +120,9 @@ export function failureOf(
   headers: Readonly<Record<string, string>>,
   nowMs: number,
 ): RoundsError {
+  if (body !== undefined && isGarbled(status, body, headers)) {
+    return errorOf('FHIR_NOT_JSON', undefined, { status });
+  }
   const issues = body === undefined ? [] : issuesInBody(body);
   const refused = issues.find((issue) => errorOfRefusal(issue) !== undefined);
   const byCode = refused && errorOfRefusal(refused);
@@ -144,6 +147,24 @@ export function saysTransient(issues: readonly OperationOutcomeIssue[]): boolean
   const failing = issues.filter(({ severity }) => severity === 'fatal' || severity === 'error');
   return failing.length > 0 && failing.every(({ issueType }) => TRANSIENT_TYPES.includes(issueType));
 }
+
+/**
+ * Whether a refusal's reason did not come whole: it calls itself JSON and is none. What it refused, and whether for good (an
+ * expired page is a 400 at Epic), is not known then, so it is no final answer.
+ */
+function isGarbled(status: number, body: Buffer, headers: Readonly<Record<string, string>>): boolean {
+  const isRefusal = status >= 400 && status < 500 && !SAYS_ENOUGH.has(status);
+  if (!isRefusal || body.length === 0 || !/\bjson\b/i.test(headers['content-type'] ?? '')) return false;
+  try {
+    parseJson(body);
+    return false;
+  } catch {
+    return true;
+  }
+}
+
+/** Statuses that are transient by themselves, and so lose nothing without a reason. */
+const SAYS_ENOUGH: ReadonlySet<number> = new Set([401, 408, 429]);
 
 /** The issues of a body that is an OperationOutcome; none for any other body. */
 export function issuesInBody(body: Buffer): readonly OperationOutcomeIssue[] {

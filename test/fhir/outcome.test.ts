@@ -314,3 +314,20 @@ it.each([
   const known = [...EPIC_CODES].filter(([, entry]) => entry.kind === kind).map(([code]) => code);
   expect(known.sort()).toEqual(codes.split(' ').sort());
 });
+
+describe('a refusal whose reason did not come whole', () => {
+  const json = { 'content-type': 'application/fhir+json; charset=utf-8' };
+  const cut = body('fatal', 'processing', '4113').subarray(0, 60);
+
+  it.each([400, 403, 404, 410, 422])('is no final answer with %i', (status) => {
+    expect(fail(status, cut, json)).toMatchObject({ code: 'FHIR_NOT_JSON', failure: 'transient', status });
+  });
+
+  it('is what its status says where that is enough, or where it never was JSON', () => {
+    expect(fail(429, cut, json).code).toBe('HTTP_TOO_MANY');
+    expect(fail(401, cut, json).code).toBe('HTTP_UNAUTHORIZED');
+    expect(fail(400, cut, { 'content-type': 'text/html' }).code).toBe('HTTP_BAD_REQUEST');
+    expect(fail(400, Buffer.alloc(0), json).code).toBe('HTTP_BAD_REQUEST');
+    expect(fail(400, Buffer.from('{}'), json).code).toBe('HTTP_BAD_REQUEST');
+  });
+});
