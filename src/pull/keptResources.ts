@@ -24,6 +24,9 @@ export interface MemoryBudget {
 
 type Line = Omit<KeptResource, 'bytes'> & { readonly size: number; bytes: Buffer | undefined };
 
+/** A read for each resource would take longer than its download. */
+const BLOCK_BYTES = 1 << 20;
+
 /** A search over this many bytes is spooled to disk. */
 export const SPOOL_BYTES = 8 * 1024 * 1024;
 
@@ -39,6 +42,7 @@ export class KeptResources implements AsyncIterable<KeptResource> {
   #seen = new Map<string, number>();
   #spool: FileHandle | undefined;
   #spooledLines = 0;
+  #spooledBytes = 0;
   #memoryBytes = 0;
   #bytes = 0;
   readonly duplicates = { same: 0, differing: 0 };
@@ -85,6 +89,7 @@ export class KeptResources implements AsyncIterable<KeptResource> {
         done += (await this.#spool.write(block, done)).bytesWritten;
       }
       for (const line of waiting) line.bytes = undefined;
+      this.#spooledBytes += block.length;
       this.#spooledLines = this.#lines.length;
       this.#freeMemory();
     } catch (error) {
@@ -97,12 +102,24 @@ export class KeptResources implements AsyncIterable<KeptResource> {
     this.#memoryBytes = 0;
   }
 
-  /** In the order in which they came; a spooled resource is read back, one at a time. */
+  /** In the order in which they came; spooled resources are read back, a block at a time. */
   async *[Symbol.asyncIterator](): AsyncGenerator<KeptResource, void, undefined> {
+    let block: Buffer = Buffer.alloc(0);
+    let blockAt = 0;
     let at = 0;
     for (const line of this.#lines) {
-      const bytes = line.bytes ?? (await this.#readBack(at, line.size));
-      if (line.bytes === undefined) at += line.size;
+      let { bytes } = line;
+      if (bytes === undefined) {
+        if (at + line.size > blockAt + block.length) {
+          block = await this.#readBack(
+            at,
+            Math.min(this.#spooledBytes - at, Math.max(BLOCK_BYTES, line.size)),
+          );
+          blockAt = at;
+        }
+        bytes = block.subarray(at - blockAt, at - blockAt + line.size);
+        at += line.size;
+      }
       yield { ...line, bytes };
     }
   }
@@ -123,6 +140,7 @@ export class KeptResources implements AsyncIterable<KeptResource> {
     this.#lines = [];
     this.#seen = new Map();
     this.#spooledLines = 0;
+    this.#spooledBytes = 0;
     this.#bytes = 0;
     this.duplicates.same = 0;
     this.duplicates.differing = 0;
