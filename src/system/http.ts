@@ -1,12 +1,8 @@
 import { rootCertificates } from 'node:tls';
-import axios, {
-  type AxiosAdapter,
-  type AxiosInstance,
-  type AxiosRequestConfig,
-  type InternalAxiosRequestConfig,
-} from 'axios';
+import { Axios } from 'axios';
 import { Agent, EnvHttpProxyAgent, Pool, ProxyAgent, type Dispatcher } from 'undici';
-import { decompress, readBody, streamBody, type ReceivedBody } from './httpBody.ts';
+import { flatten, gather, type Gathering, type WholeAnswer } from './httpAnswer.ts';
+import { decompress, streamBody } from './httpBody.ts';
 import { startDeadline } from './httpDeadline.ts';
 import { asTransportError } from './httpError.ts';
 
@@ -79,21 +75,24 @@ const KEEP_ALIVE_MS = 30_000;
 /** One page's bound: also what keeps "64 MB of pages in flight" true. */
 const MAX_BODY_BYTES = 64 * 1024 * 1024;
 
+/** What requests go through. */
+interface Via {
+  readonly dispatcher: Dispatcher;
+  /**
+   * Without axios' defaults: they would parse JSON (and so change decimals), throw errors that hold the bearer token, and
+   * be merged into each request.
+   */
+  readonly client: Axios;
+}
+
 /** Opens a pool of keep-alive connections behind one axios instance. */
 export function createHttp(options: HttpOptions = {}): Http {
   const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
   const dispatcher = openDispatcher(options, timeoutMs);
-  const client = axios.create({
-    adapter: undiciAdapter(dispatcher),
-    // The defaults would parse JSON (and so change decimals) and throw errors that hold the bearer token.
-    responseType: 'arraybuffer',
-    transformRequest: [(body: unknown) => body],
-    transformResponse: [(body: unknown) => body],
-    validateStatus: () => true,
-  });
+  const via = { dispatcher, client: new Axios({}) };
   return {
-    request: (request) => exchange(client, request, request.timeoutMs ?? timeoutMs),
-    open: (request) => openExchange(client, request, request.timeoutMs ?? timeoutMs),
+    request: (request) => exchange(via, request, request.timeoutMs ?? timeoutMs),
+    open: (request) => openExchange(via, request, request.timeoutMs ?? timeoutMs),
     close: async () => dispatcher.destroy(),
   };
 }
@@ -138,105 +137,82 @@ function hasProxyEnvironment(): boolean {
   return ['HTTPS_PROXY', 'https_proxy', 'HTTP_PROXY', 'http_proxy'].some((name) => process.env[name]);
 }
 
-/** axios over undici's pool: a third of the cost a request of axios' own adapter over a keep-alive agent. */
-function undiciAdapter(dispatcher: Dispatcher): AxiosAdapter {
-  return async (config: InternalAxiosRequestConfig) => {
-    const url = new URL(config.url ?? '');
-    const isStream = config.responseType === 'stream';
-    const answer = await dispatcher.request({
-      origin: url.origin,
-      path: url.pathname + url.search,
-      method: (config.method ?? 'get').toUpperCase(),
-      headers: config.headers.toJSON() as Record<string, string>,
-      body: (config.data as string | undefined) ?? null,
-      signal: config.signal,
-      // A stream's waits are bounded where they are waited for: a slow reader is no slow server.
-      ...(isStream ? { bodyTimeout: 0 } : {}),
-    });
-    return {
-      data: isStream ? answer.body : await readBody(answer.body, config.maxContentLength ?? MAX_BODY_BYTES),
-      status: answer.statusCode,
-      statusText: '',
-      headers: flatten(answer.headers),
-      config,
-    };
-  };
-}
-
-function flatten(headers: Readonly<Record<string, string | string[] | undefined>>): Record<string, string> {
-  const flat: Record<string, string> = {};
-  for (const [name, value] of Object.entries(headers)) {
-    if (value !== undefined) flat[name.toLowerCase()] = Array.isArray(value) ? value.join(', ') : value;
-  }
-  return flat;
-}
-
-async function exchange(
-  client: AxiosInstance,
-  request: HttpRequest,
-  timeoutMs: number,
-): Promise<HttpResponse> {
+async function exchange(via: Via, request: HttpRequest, timeoutMs: number): Promise<HttpResponse> {
   request.signal?.throwIfAborted();
-  const deadline = startDeadline(timeoutMs, request.signal);
   const maxBytes = request.maxBytes ?? MAX_BODY_BYTES;
-  try {
-    const asked = client.request<Buffer>({
-      ...asConfig(request, deadline.signal),
-      maxContentLength: maxBytes,
+  const { headers, status, body } = await new Promise<WholeAnswer>((resolve, reject) => {
+    let gathering: Gathering | undefined;
+    // Rejects at once: undici hears of an abort only once the connection stands, which a proxy can put off for ever.
+    const deadline = startDeadline(timeoutMs, request.signal, (reason) => {
+      reject(reason);
+      gathering?.abort();
     });
-    const answer = await Promise.race([asked, whenAborted(deadline.signal)]);
-    const headers = answer.headers as Record<string, string>;
-    return {
-      status: answer.status,
-      headers,
-      body: await decompress(answer.data, headers['content-encoding'], maxBytes),
-    };
-  } catch (error) {
-    if (deadline.signal.aborted) throw deadline.signal.reason;
-    throw asTransportError(error);
-  } finally {
-    deadline.release();
-  }
+    const asked = ask(via, request, (options) => {
+      gathering = gather(via.dispatcher, options, maxBytes);
+      return gathering.answer;
+    });
+    asked
+      .then(resolve, (error: unknown) => reject(asTransportError(error)))
+      .finally(() => deadline.release());
+  });
+  return { status, headers, body: await decompress(body, headers['content-encoding'], maxBytes) };
 }
 
-async function openExchange(
-  client: AxiosInstance,
-  request: HttpRequest,
-  timeoutMs: number,
-): Promise<HttpStream> {
+async function openExchange(via: Via, request: HttpRequest, timeoutMs: number): Promise<HttpStream> {
   request.signal?.throwIfAborted();
-  const deadline = startDeadline(timeoutMs, request.signal);
+  const controller = new AbortController();
+  const { signal } = controller;
+  const deadline = startDeadline(timeoutMs, request.signal, (reason) => controller.abort(reason));
   try {
-    const asked = client.request<ReceivedBody>({
-      ...asConfig(request, deadline.signal),
-      responseType: 'stream',
-    });
-    const answer = await Promise.race([asked, whenAborted(deadline.signal)]);
+    // A stream's waits are bounded where they are waited for: a slow reader is no slow server.
+    const asked = ask(via, request, (options) =>
+      via.dispatcher.request({ ...options, signal, bodyTimeout: 0 }),
+    );
+    const answer = await Promise.race([asked, whenAborted(signal)]);
     deadline.stop();
-    const headers = answer.headers as Record<string, string>;
+    const headers = flatten(answer.headers);
     return {
-      status: answer.status,
+      status: answer.statusCode,
       headers,
-      ...streamBody(answer.data, headers['content-encoding'], deadline),
+      ...streamBody(answer.body, headers['content-encoding'], deadline, signal),
     };
   } catch (error) {
     deadline.release();
-    if (deadline.signal.aborted) throw deadline.signal.reason;
+    if (signal.aborted) throw signal.reason;
     throw asTransportError(error);
   }
 }
 
-function asConfig(request: HttpRequest, signal: AbortSignal): AxiosRequestConfig {
-  return {
+/**
+ * A request through axios, over undici's pool: a third of the cost a request of axios' own adapter over a keep-alive
+ * agent. What `send` resolves with passes axios as it is: its own form of headers costs more than the request.
+ */
+async function ask<T>(
+  { client }: Via,
+  request: HttpRequest,
+  send: (options: Dispatcher.RequestOptions) => Promise<T>,
+): Promise<T> {
+  const { data } = await client.request<T>({
     url: request.url,
     method: request.method,
     headers: { 'accept-encoding': 'gzip', ...request.headers },
     data: request.body,
-    signal,
-  };
+    adapter: async (config) => {
+      const url = new URL(config.url ?? '');
+      const answer = await send({
+        origin: url.origin,
+        path: url.pathname + url.search,
+        method: request.method,
+        headers: config.headers.toJSON() as Record<string, string>,
+        body: (config.data as string | undefined) ?? null,
+      });
+      return { data: answer, status: 0, statusText: '', headers: {}, config };
+    },
+  });
+  return data;
 }
 
-/** Rejects at the abort: undici sees one only once the connection stands, which a proxy can put off for ever. */
+/** Rejects at the abort, also while no connection stands; see `exchange`. */
 function whenAborted(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });

@@ -12,22 +12,6 @@ import { RoundsError } from '../errors.ts';
 import type { Deadline } from './httpDeadline.ts';
 import { asBodyError } from './httpError.ts';
 
-/** A whole body, as it came. Throws BODY_CUT, BODY_TOO_LARGE, TIMEOUT. */
-export async function readBody(stream: AsyncIterable<Buffer>, maxBytes: number): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  try {
-    for await (const chunk of stream) {
-      size += chunk.length;
-      if (size > maxBytes) throw new RoundsError('BODY_TOO_LARGE', `an answer exceeds ${maxBytes} bytes`);
-      chunks.push(chunk);
-    }
-  } catch (error) {
-    throw asBodyError(error);
-  }
-  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size);
-}
-
 const decoders = {
   gzip: promisify(gunzip),
   'x-gzip': promisify(gunzip),
@@ -63,7 +47,7 @@ function codingOf(encoding: string | undefined): keyof typeof decoders | 'identi
 }
 
 /** The body of an answer as undici hands it out. */
-export type ReceivedBody = Readable & AsyncIterable<Buffer>;
+type ReceivedBody = Readable & AsyncIterable<Buffer>;
 
 const CHUNK = { chunkSize: 64 * 1024 };
 const streamDecoders = {
@@ -74,13 +58,14 @@ const streamDecoders = {
 };
 
 /**
- * A body that is read while it comes, with what it may throw as HttpStream says. The deadline is released when the
- * body has ended, in whatever way, or is closed.
+ * A body that is read while it comes, with what it may throw as HttpStream says. The deadline, which
+ * aborts the signal, is released when the body has ended, in whatever way, or is closed.
  */
 export function streamBody(
   received: ReceivedBody,
   encoding: string | undefined,
   deadline: Deadline,
+  signal: AbortSignal,
 ): { readonly body: AsyncIterable<Buffer>; close(): void } {
   // What ends a body that nobody reads is nobody's to hear.
   received.on('error', () => undefined);
@@ -94,7 +79,7 @@ export function streamBody(
       const raw = timed(received, deadline);
       yield* coding === 'identity' ? raw : decoded(raw, coding);
     } catch (error) {
-      if (deadline.signal.aborted) throw deadline.signal.reason;
+      if (signal.aborted) throw signal.reason;
       throw asBodyError(error);
     } finally {
       close();

@@ -62,6 +62,15 @@ describe('an exchange', () => {
     expect(chunked.body.toString()).toBe(`${'a'.repeat(100_000)}b`);
   });
 
+  it('takes no informational answer for the answer', async () => {
+    const answer = await get((response) => {
+      response.writeEarlyHints({ link: '</style.css>; rel=preload' });
+      response.writeProcessing();
+      response.writeHead(201).end('made');
+    });
+    expect([answer.status, answer.headers['link'], answer.body.toString()]).toEqual([201, undefined, 'made']);
+  });
+
   it('follows no redirect', async () => {
     const target = await startServer(send('no'));
     const answer = await get((response) => {

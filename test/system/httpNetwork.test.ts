@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import type { Socket } from 'node:net';
 import { generate } from 'selfsigned';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
@@ -113,9 +114,10 @@ describe('a proxy', () => {
     const { origin } = await startTls();
     const proxy = await startConnectProxy(() => undefined);
     const http = open({ proxy: proxy.url });
-    const timed = http.request({ method: 'GET', url: origin, timeoutMs: 100 });
-    expect((await rejection(timed)).code).toBe('TIMEOUT');
     const controller = new AbortController();
+    const timed = http.request({ method: 'GET', url: origin, timeoutMs: 100, signal: controller.signal });
+    expect((await rejection(timed)).code).toBe('TIMEOUT');
+    expect(getEventListeners(controller.signal, 'abort')).toEqual([]);
     const aborted = http.request({ method: 'GET', url: origin, signal: controller.signal });
     const stream = http.open({ method: 'GET', url: origin, signal: controller.signal });
     controller.abort(new RoundsError('INTERRUPTED', 'stop'));
