@@ -34,6 +34,8 @@ const FRESH_REFUSALS = 2;
  */
 export class Exchanges {
   readonly #options: ExchangeOptions;
+  /** The server's origin. */
+  readonly #home: string;
   /** The token that was good for an answer last, and the question of that answer: a probe for later tokens. */
   #accepted: { readonly token: string; readonly request: HttpRequest } | undefined;
   #requests = 0;
@@ -41,6 +43,7 @@ export class Exchanges {
 
   constructor(options: ExchangeOptions) {
     this.#options = options;
+    this.#home = new URL(options.fhirBase).origin;
   }
 
   /** Requests sent, how many of them were repetitions, and how long they had to wait. */
@@ -213,9 +216,9 @@ export class Exchanges {
   }
 
   #headed(request: HttpRequest, token: string | undefined): HttpRequest {
-    const { signal, clientId, fhirBase } = this.#options;
+    const { signal, clientId } = this.#options;
     this.#requests++;
-    const isHome = new URL(request.url).origin === new URL(fhirBase).origin;
+    const isHome = new URL(request.url).origin === this.#home;
     return {
       ...request,
       headers: {

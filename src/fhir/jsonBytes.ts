@@ -1,4 +1,4 @@
-import { isUtf8 } from 'node:buffer';
+import { isAscii, isUtf8 } from 'node:buffer';
 import { RoundsError } from '../errors.ts';
 
 /**
@@ -46,9 +46,13 @@ export function parseJson(bytes: Buffer): JsonValue {
   const body = withoutBom(bytes);
   if (body.length === 0)
     throw new RoundsError('FHIR_NOT_JSON', 'the answer is empty where JSON was expected');
-  if (!isUtf8(body)) throw new RoundsError('FHIR_NOT_JSON', 'the answer is not UTF-8');
+  // Most answers are ASCII, which is latin1 too, and that is copied where UTF-8 is decoded.
+  const encoding = isAscii(body) ? 'latin1' : 'utf8';
+  if (encoding === 'utf8' && !isUtf8(body)) {
+    throw new RoundsError('FHIR_NOT_JSON', 'the answer is not UTF-8');
+  }
   try {
-    return JSON.parse(body.toString('utf8')) as JsonValue;
+    return JSON.parse(body.toString(encoding)) as JsonValue;
   } catch {
     const markup = /^\s*</.test(body.toString('latin1', 0, 256));
     throw new RoundsError('FHIR_NOT_JSON', `the answer is ${markup ? 'HTML or XML' : 'text'}, not JSON`);
