@@ -3,8 +3,9 @@ import type { HttpCost } from '../run/tally.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Http, HttpRequest, HttpResponse, HttpStream } from '../system/http.ts';
 import { backoffMs, parseRateLimit } from '../system/retry.ts';
+import type { LoadSign } from './adaptiveLimit.ts';
 import { failureOf } from './outcome.ts';
-import type { ServerGate } from './serverGate.ts';
+import type { Leave, ServerGate } from './serverGate.ts';
 
 export interface ExchangeOptions {
   readonly http: Http;
@@ -67,10 +68,12 @@ export class Exchanges {
    */
   async exchange(request: HttpRequest): Promise<HttpResponse> {
     const { gate, signal, http } = this.#options;
+    const question: Question<HttpResponse> = {
+      as: 'client',
+      send: (token) => http.request(this.#headed(request, token)),
+    };
     for (let isRenewed = false; ; isRenewed = true) {
-      await gate.enter(signal);
-      const send = (token: string | undefined) => http.request(this.#headed(request, token));
-      const { token, answer } = await this.#exchange({ as: 'client', send });
+      const { token, answer } = await this.#exchange(question, await gate.enter(signal, question));
       const response = answer();
       this.#hear(response);
       if (response.status !== 401 || isRenewed) return response;
@@ -108,8 +111,7 @@ export class Exchanges {
     const { probe } = question;
     let refusals = 0;
     for (let attempt = 0; ;) {
-      await gate.enter(signal);
-      const { token, answer } = await this.#exchange(question);
+      const { token, answer } = await this.#exchange(question, await gate.enter(signal, question));
       try {
         const response = answer();
         if (token !== undefined && probe !== undefined) {
@@ -142,13 +144,15 @@ export class Exchanges {
   }
 
   /** One exchange by who was let in by the gate. Throws what kept it from being sent; `answer` what became of it. */
-  async #exchange<R>({
-    as,
-    send,
-  }: Question<R>): Promise<{ readonly token: string | undefined; readonly answer: () => R }> {
+  async #exchange<R>(
+    { as, send }: Question<R>,
+    leave: Leave,
+  ): Promise<{ readonly token: string | undefined; readonly answer: () => R }> {
+    let sign: LoadSign | undefined;
     try {
       const token = as === 'anonymous' ? undefined : await this.#token();
       const [sent] = await Promise.allSettled([send(token)]);
+      if (!this.#options.signal.aborted) sign = signOf(sent);
       return {
         token,
         answer: () => {
@@ -157,7 +161,7 @@ export class Exchanges {
         },
       };
     } finally {
-      this.#options.gate.leave();
+      leave(sign);
     }
   }
 
@@ -181,9 +185,13 @@ export class Exchanges {
     if (this.#accepted !== undefined) {
       const { request } = this.#accepted;
       try {
-        await this.#options.gate.enter(this.#options.signal);
-        const send = (other: string | undefined) => this.#send(request, other);
-        const { token: fresh = token, answer } = await this.#exchange({ as: 'client', send });
+        const { gate, signal } = this.#options;
+        const question: Question<HttpResponse> = {
+          as: 'client',
+          send: (other) => this.#send(request, other),
+        };
+        const leave = await gate.enter(signal, question);
+        const { token: fresh = token, answer } = await this.#exchange(question, leave);
         answer();
         this.#accepted = { token: fresh, request };
         return;
@@ -296,3 +304,11 @@ const OUTAGE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'BODY_CUT',
   'HTTP_SERVER',
 ]);
+
+function signOf(sent: PromiseSettledResult<unknown>): LoadSign {
+  if (sent.status === 'fulfilled') return 'ok';
+  const { code, status } = asRoundsError(sent.reason);
+  if (code === 'HTTP_TOO_MANY') return 'refused';
+  if (status === 503) return 'busy';
+  return OUTAGE.has(code) ? 'failed' : 'ok';
+}

@@ -3,9 +3,10 @@ import type { Emit } from '../run/events.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Log } from '../system/logger.ts';
 import { backoffMs } from '../system/retry.ts';
+import { createAdaptiveLimit, type LoadSign } from './adaptiveLimit.ts';
 
 export interface ServerLimits {
-  /** Requests under way at once. */
+  /** Requests under way at once, at most; how many it really are, the server's answers decide. */
   readonly concurrency: number;
   /** Requests started in a second; 0 = no limit. */
   readonly requestsPerSecond: number;
@@ -29,16 +30,24 @@ export interface ServerGateOptions {
   readonly probe: (signal: AbortSignal) => Promise<boolean>;
 }
 
+/** Ends a request that was let in, whatever became of it. No sign: it says nothing of the server's load. */
+export type Leave = (sign?: LoadSign) => void;
+
+/** A change of the adaptive limit by this factor is told to the log. */
+const CHANGE_TO_TELL = 1.5;
 const PROBE_BASE_MS = 5_000;
 const PROBE_CAP_MS = 60_000;
 
 /**
- * The one door through which every request to a FHIR server passes: it keeps to the limits, holds everybody while the
- * server asked for a pause (429, 503 with Retry-After), and, when the server went away, lets nobody try until a
- * probe was answered, so that an outage spends no search's attempts.
+ * The one door through which every request to a FHIR server passes: it keeps to the limits, lets fewer in when
+ * the server shows that it has too much to do, holds everybody while the server asked for a pause (429, 503 with
+ * Retry-After), and, when the server went away, lets nobody try until a probe was answered, so that an outage spends no
+ * search's attempts.
  */
 export class ServerGate {
   readonly #options: ServerGateOptions;
+  #adaptive = createAdaptiveLimit();
+  #limitTold = this.#adaptive.limit;
   #nextSlotAt = 0;
   /** Who was let in and did not leave yet. */
   #inside = 0;
@@ -70,10 +79,10 @@ export class ServerGate {
   }
 
   /**
-   * Resolves when a request may be sent; who was let in has to `leave`. Throws the reason of a stop, `afterOutage`
-   * once an outage outlived its limit.
+   * Resolves when a request may be sent, to what has to be called once when it is over. `question`: one object for all
+   * repetitions of a request. Throws the reason of a stop, `afterOutage` once an outage outlived its limit.
    */
-  async enter(signal: AbortSignal): Promise<void> {
+  async enter(signal: AbortSignal, question: object): Promise<Leave> {
     const { clock } = this.#options;
     const from = clock.monotonicMs();
     try {
@@ -83,18 +92,40 @@ export class ServerGate {
         if (this.#outage) await this.#outage;
         else if (this.#pausedUntil > clock.monotonicMs()) {
           await clock.sleep(this.#pausedUntil - clock.monotonicMs(), signal);
-        } else if (this.#inside >= this.#options.limits().concurrency) {
+        } else if (this.#inside >= this.#mostAtOnce()) {
           // Woken by who leaves, also at an abort: that ends the requests under way.
           await new Promise<void>((resolve) => this.#queue.push(resolve));
-        } else if (await this.#takeTurn(signal)) return;
+        } else if (await this.#takeTurn(signal)) return this.#begin(question);
       }
     } finally {
       this.#waitedMs += clock.monotonicMs() - from;
     }
   }
 
-  /** The request is over, whatever became of it. */
-  leave(): void {
+  #mostAtOnce(): number {
+    return Math.min(this.#options.limits().concurrency, this.#adaptive.limit);
+  }
+
+  #begin(question: object): Leave {
+    const { clock, limits } = this.#options;
+    const adaptive = this.#adaptive;
+    const request = adaptive.begin(clock.monotonicMs(), limits().concurrency);
+    return (sign) => {
+      adaptive.end(request, clock.monotonicMs(), sign, question);
+      this.#tellLimit();
+      this.#leave();
+    };
+  }
+
+  #tellLimit(): void {
+    const { limit } = this.#adaptive;
+    const [less, more] = [limit, this.#limitTold].toSorted((a, b) => a - b) as [number, number];
+    if (more < CHANGE_TO_TELL * less) return;
+    this.#options.log.debug('server.concurrency', { from: this.#limitTold, to: limit });
+    this.#limitTold = limit;
+  }
+
+  #leave(): void {
     this.#inside--;
     for (const wake of this.#queue.splice(0)) wake();
   }
@@ -108,11 +139,11 @@ export class ServerGate {
     try {
       await clock.sleep(wait, signal);
     } catch (error) {
-      this.leave();
+      this.#leave();
       throw error;
     }
     if (!this.#isShut()) return true;
-    this.leave();
+    this.#leave();
     return false;
   }
 
@@ -196,6 +227,8 @@ export class ServerGate {
     log.info('server.back', { awayMs: Math.round(awayMs) });
     emit({ event: 'server.back', awayMs });
     this.#failuresInARow = 0;
+    // What it refused while it broke down is not its measure.
+    this.#adaptive = createAdaptiveLimit();
     this.#outage = undefined;
   }
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { RoundsError } from '../../src/errors.ts';
-import { ServerGate, type ServerGateOptions } from '../../src/fhir/serverGate.ts';
+import { ServerGate, type Leave, type ServerGateOptions } from '../../src/fhir/serverGate.ts';
 import type { RunEvent } from '../../src/run/events.ts';
 import { silentLog } from '../../src/system/logger.ts';
 import { createFakeClock, settle } from '../support/fakeClock.ts';
@@ -33,21 +33,28 @@ function setUp(given: Partial<ServerGateOptions> = {}) {
   });
   /** Somebody who wants to ask the server; what became of it shows in `ends`. */
   const ends: string[] = [];
+  const inside: Leave[] = [];
   const enter = (name: string): void => {
-    gate.enter(signal).then(
-      () => ends.push(`${name} at ${clock.monotonicMs()}`),
+    gate.enter(signal, { name }).then(
+      (leave) => {
+        inside.push(leave);
+        ends.push(`${name} at ${clock.monotonicMs()}`);
+      },
       (error: unknown) => ends.push(`${name} ${error instanceof RoundsError ? error.code : String(error)}`),
     );
   };
+  const leave: Leave = (sign) => inside.shift()!(sign);
   const bringBack = (): void => void (isBack = true);
-  return { clock, events, controller, gate, ends, enter, bringBack, probes: () => probes };
+  return { clock, events, controller, gate, ends, enter, leave, bringBack, probes: () => probes };
 }
 
 describe('the rate', () => {
   it('is kept over all who ask', async () => {
-    const { clock, enter, ends, gate } = setUp({ limits: () => ({ concurrency: 64, requestsPerSecond: 2 }) });
+    const limits = () => ({ concurrency: 64, requestsPerSecond: 2 });
+    const { clock, enter, ends, gate, leave } = setUp({ limits });
     for (const name of ['a', 'b', 'c', 'd']) enter(name);
     await clock.advance(5_000);
+    leave();
     enter('e');
     enter('f');
     await clock.advance(1_000);
@@ -65,20 +72,20 @@ describe('the rate', () => {
 
 describe('the number at once', () => {
   it('is kept: who comes later waits until somebody leaves, in order', async () => {
-    const { clock, enter, ends, gate } = setUp({ limits: () => ({ concurrency: 2, requestsPerSecond: 0 }) });
+    const { clock, enter, ends, leave } = setUp({ limits: () => ({ concurrency: 2, requestsPerSecond: 0 }) });
     for (const name of ['a', 'b', 'c', 'd']) enter(name);
     await clock.advance(1_000);
     expect(ends).toEqual(['a at 0', 'b at 0']);
-    gate.leave();
+    leave();
     await clock.advance(1_000);
-    gate.leave();
+    leave();
     await settle();
     expect(ends).toEqual(['a at 0', 'b at 0', 'c at 1000', 'd at 2000']);
   });
 
   it('follows the hour: lower when the peak begins, higher when it ends, and the rate with it', async () => {
     const isPeak = () => clock.monotonicMs() >= MINUTE && clock.monotonicMs() < 2 * MINUTE;
-    const { clock, enter, ends, gate } = setUp({
+    const { clock, enter, ends, leave } = setUp({
       limits: () =>
         isPeak() ? { concurrency: 1, requestsPerSecond: 0.1 } : { concurrency: 3, requestsPerSecond: 0 },
     });
@@ -86,24 +93,24 @@ describe('the number at once', () => {
     await clock.advance(MINUTE);
     expect(ends).toHaveLength(3);
     for (const name of ['d', 'e', 'f', 'g', 'h']) enter(name);
-    gate.leave();
-    gate.leave();
+    leave();
+    leave();
     await clock.advance(1_000);
     // One is still inside, and one is the limit now.
     expect(ends).toHaveLength(3);
-    gate.leave();
+    leave();
     await clock.advance(1_000);
-    gate.leave();
+    leave();
     await clock.advance(20_000);
     expect(ends.slice(3)).toEqual(['d at 61000', 'e at 71000']);
     await clock.advance(MINUTE);
-    gate.leave();
+    leave();
     await settle();
     expect(ends.slice(5)).toEqual(['f at 142000', 'g at 142000', 'h at 142000']);
   });
 
   it('keeps nobody waiting who is told to stop', async () => {
-    const { enter, ends, gate, controller } = setUp({
+    const { enter, ends, leave, controller } = setUp({
       limits: () => ({ concurrency: 1, requestsPerSecond: 0 }),
     });
     enter('a');
@@ -111,7 +118,7 @@ describe('the number at once', () => {
     await settle();
     controller.abort(new RoundsError('INTERRUPTED', 'stop'));
     // The request under way ends by the same signal, and leaves.
-    gate.leave();
+    leave();
     await settle();
     expect(ends).toEqual(['a at 0', 'b INTERRUPTED']);
   });
@@ -243,6 +250,6 @@ describe('a stop', () => {
     const probed = probes();
     await clock.advance(5 * MINUTE);
     expect(probes()).toBe(probed);
-    expect((await rejection(gate.enter(controller.signal))).code).toBe('TOKEN_REFUSED');
+    expect((await rejection(gate.enter(controller.signal, {}))).code).toBe('TOKEN_REFUSED');
   });
 });
