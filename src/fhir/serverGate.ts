@@ -49,6 +49,8 @@ export class ServerGate {
   #adaptive = createAdaptiveLimit();
   #limitTold = this.#adaptive.limit;
   #nextSlotAt = 0;
+  /** No request starts before, whatever slot it has. */
+  #nextStartAt = 0;
   /** Who was let in and did not leave yet. */
   #inside = 0;
   #queue: (() => void)[] = [];
@@ -132,19 +134,24 @@ export class ServerGate {
 
   /** Waits for its turn by the rate; false when meanwhile the server asked for a pause, or went away. */
   async #takeTurn(signal: AbortSignal): Promise<boolean> {
-    const { clock } = this.#options;
+    let isTurn = false;
     this.#inside++;
-    const wait = this.#takeSlot(clock.monotonicMs());
-    if (wait <= 0) return true;
     try {
-      await clock.sleep(wait, signal);
-    } catch (error) {
-      this.#leave();
-      throw error;
+      isTurn = await this.#waitTurn(signal);
+      return isTurn;
+    } finally {
+      if (!isTurn) this.#leave();
     }
-    if (!this.#isShut()) return true;
-    this.#leave();
-    return false;
+  }
+
+  async #waitTurn(signal: AbortSignal): Promise<boolean> {
+    const { clock } = this.#options;
+    let wait = this.#takeSlot(clock.monotonicMs()) || this.#tooEarly(clock.monotonicMs());
+    for (; wait > 0; wait = this.#tooEarly(clock.monotonicMs())) {
+      await clock.sleep(wait, signal);
+      if (this.#isShut()) return false;
+    }
+    return true;
   }
 
   #isShut(): boolean {
@@ -158,6 +165,17 @@ export class ServerGate {
     const slot = Math.max(now, this.#nextSlotAt);
     this.#nextSlotAt = slot + 1000 / requestsPerSecond;
     return slot - now;
+  }
+
+  /** After a stall all whose slots have passed wake at once: they start one after the other all the same. */
+  #tooEarly(now: number): number {
+    const { requestsPerSecond } = this.#options.limits();
+    if (requestsPerSecond <= 0) return 0;
+    const early = this.#nextStartAt - now;
+    // A timer may ring a part of a millisecond before its time.
+    if (early >= 1) return early;
+    this.#nextStartAt = Math.max(now, this.#nextStartAt) + 1000 / requestsPerSecond;
+    return 0;
   }
 
   /** Holds every request for `ms`: the server's own word. */

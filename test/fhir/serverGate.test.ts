@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { RoundsError } from '../../src/errors.ts';
 import { ServerGate, type Leave, type ServerGateOptions } from '../../src/fhir/serverGate.ts';
 import type { RunEvent } from '../../src/run/events.ts';
+import type { Clock } from '../../src/system/clock.ts';
 import { silentLog } from '../../src/system/logger.ts';
 import { createFakeClock, settle } from '../support/fakeClock.ts';
 import { rejection } from '../support/rejection.ts';
@@ -60,6 +61,26 @@ describe('the rate', () => {
     await clock.advance(1_000);
     expect(ends).toEqual(['a at 0', 'b at 500', 'c at 1000', 'd at 1500', 'e at 5000', 'f at 5500']);
     expect(gate.waitedMs).toBe(500 + 1_000 + 1_500 + 500);
+  });
+
+  it('is kept also after a stall, when all whose time has come wake at once', async () => {
+    const clock = createFakeClock();
+    // It rings at whole hundreds of milliseconds alone.
+    const sleep: Clock['sleep'] = (ms, signal) => {
+      const now = clock.monotonicMs();
+      return clock.sleep(Math.ceil((now + ms) / 100) * 100 - now, signal);
+    };
+    const limits = () => ({ concurrency: 64, requestsPerSecond: 100 });
+    const { gate } = setUp({ limits, clock: { ...clock, sleep } });
+    const starts: number[] = [];
+    const { signal } = new AbortController();
+    for (let no = 0; no < 5; no++) {
+      void gate.enter(signal, {}).then(() => starts.push(clock.monotonicMs()));
+    }
+    await clock.advance(2_000);
+    expect(starts).toHaveLength(5);
+    const gaps = starts.slice(1).map((start, no) => start - starts[no]!);
+    expect(Math.min(...gaps)).toBeGreaterThanOrEqual(10);
   });
 
   it('is nobody’s concern when there is none', async () => {
