@@ -15,9 +15,7 @@ const SMALL_BYTES = 64 * 1024 * 1024;
 
 /** The version of the ledger in `db`, 0 for an empty file. Throws LEDGER_NEWER, and LEDGER_DAMAGED for what is none of ours. */
 export function checkShape(db: Database, file: string): number {
-  const version = ledgerVersion(db);
-  const { application_id: owner } = db.prepare('PRAGMA application_id').get() as { application_id: number };
-  const tables = schemaOf(db);
+  const { version, owner, tables } = shapeOf(db);
   if (version === 0 && owner === 0 && tables.size === 0) return 0;
   if (version === 0 || owner !== (version === 1 ? 0 : APPLICATION_ID)) {
     throw new RoundsError('LEDGER_DAMAGED', `${file} is a database of another program`);
@@ -31,6 +29,22 @@ export function checkShape(db: Database, file: string): number {
     }
   }
   return version;
+}
+
+/** Read at one moment: another process may be making the ledger or bringing it forward meanwhile. */
+function shapeOf(db: Database): {
+  readonly version: number;
+  readonly owner: number;
+  readonly tables: ReadonlyMap<string, string>;
+} {
+  db.exec('BEGIN');
+  try {
+    const version = ledgerVersion(db);
+    const { application_id: owner } = db.prepare('PRAGMA application_id').get() as { application_id: number };
+    return { version, owner, tables: schemaOf(db) };
+  } finally {
+    db.exec('ROLLBACK');
+  }
 }
 
 /**

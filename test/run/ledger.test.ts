@@ -2,7 +2,9 @@ import { copyFile, readFile, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { LEDGER_FILE, openLedger, openLedgerForReading } from '../../src/run/ledger.ts';
-import { LEDGER_VERSION } from '../../src/run/ledgerSchema.ts';
+import { openDatabase } from '../../src/system/sqlite.ts';
+import { checkShape } from '../../src/run/ledgerHealth.ts';
+import { LEDGER_VERSION, migrate } from '../../src/run/ledgerSchema.ts';
 import { isWindows } from '../../src/system/files.ts';
 import { summaryOf } from '../report/sampleSummary.ts';
 import { commitOf, searched } from '../support/commits.ts';
@@ -79,6 +81,33 @@ describe('opening the ledger', () => {
     const ledger = openLedgerForReading(folder)!;
     onTestFinished(() => ledger.close());
     expect(thrown(() => [...ledger.pulls.commits(run.runNo)]).code).toBe('LEDGER_DAMAGED');
+  });
+
+  it('sees a ledger that is made meanwhile before or after, and never half of it', async () => {
+    const folder = await temporaryFolder();
+    const file = path.join(folder, LEDGER_FILE);
+    const maker = openDatabase(file);
+    const reader = openDatabase(file, { readOnly: true });
+    onTestFinished(() => {
+      maker.close();
+      reader.close();
+    });
+    maker.exec('PRAGMA journal_mode = WAL');
+    // Between two of the reader's questions the other process commits.
+    const interrupted = new Proxy(reader, {
+      get: (db, name) => {
+        if (name === 'prepare') {
+          return (sql: string) => {
+            if (sql === 'PRAGMA application_id') migrate(maker);
+            return db.prepare(sql);
+          };
+        }
+        const member: unknown = Reflect.get(db, name, db);
+        return typeof member === 'function' ? (member.bind(db) as unknown) : member;
+      },
+    });
+    expect(checkShape(interrupted, file)).toBe(0);
+    expect(checkShape(reader, file)).toBe(LEDGER_VERSION);
   });
 
   it('says that a folder cannot be made where a file stands', async () => {
