@@ -93,7 +93,7 @@ async function deleteExports(job: JobConfig, ledger: Ledger, around: Surrounding
     const access = await checkAccess(job, around.signal);
     const server = await connectServer(job, access, around, () => undefined);
     try {
-      await deleteLeftExports({ ledger, log: around.log, signal: around.signal }, server, job.jobName);
+      await deleteLeftExports({ ledger, log: around.log }, server, job.jobName);
     } finally {
       await server.close();
     }

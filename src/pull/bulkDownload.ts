@@ -32,8 +32,6 @@ export interface DownloadOptions extends StoredFileOptions {
    * what was said before: the file is begun anew.
    */
   readonly checkpoint: (at: DownloadCheckpoint) => Promise<void>;
-  /** Called with bytes newly stored; what comes a second time is not new. */
-  readonly progress: (bytes: number) => void;
   /** Of what ends while the body comes, in a row and without progress. */
   readonly maxAttempts: number;
   readonly clock: Clock;
@@ -228,7 +226,7 @@ class Download {
   async #write(): Promise<void> {
     const stored = this.#file;
     await stored.write();
-    this.#progress();
+    this.#furthest = Math.max(this.#furthest, stored.bytes);
     const { checkpointBytes, checkpoint, file } = this.#options;
     const { bytes, sourceBytes, lines: count } = stored;
     if (bytes - this.#checkpointed < checkpointBytes || bytes !== sourceBytes) return;
@@ -237,13 +235,6 @@ class Download {
     this.#folderSynced = true;
     this.#checkpointed = bytes;
     await checkpoint({ bytes, count, ...(this.#etag === undefined ? {} : { etag: this.#etag }) });
-  }
-
-  #progress(): void {
-    const { bytes } = this.#file;
-    if (bytes <= this.#furthest) return;
-    this.#options.progress(bytes - this.#furthest);
-    this.#furthest = bytes;
   }
 
   async finish(): Promise<DownloadedFile> {
@@ -256,7 +247,6 @@ class Download {
         `a file has ${count} lines where the manifest says ${expectedCount}`,
       );
     }
-    this.#progress();
     const sync = async (): Promise<void> => {
       try {
         await stored.sync();

@@ -2,7 +2,7 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { asRoundsError, type ErrorCode } from '../errors.ts';
 import type { FinishedPart } from '../ndjson/writer.ts';
-import { besideTypeNo, fileTypeNo } from '../run/exportPlan.ts';
+import { besideTypeNo, fileTypeNo, typeOfFile } from '../run/exportPlan.ts';
 import type { ExportTally, FileKind } from '../run/exportTally.ts';
 import { attachmentTypeNo, typeNames } from '../run/plan.ts';
 import type { ChainPosition } from '../run/ledgerRows.ts';
@@ -13,7 +13,7 @@ import { pullAttachments } from './attachments.ts';
 import { CommitChain } from './commitChain.ts';
 import { causeOf } from './crawl.ts';
 import type { ExportContext, ExportPullOptions } from './exportContext.ts';
-import { downloadFiles } from './exportFiles.ts';
+import { downloadFiles, wantedFiles } from './exportFiles.ts';
 import { beginExport } from './exportKickoff.ts';
 import { keysFolderOf, namedFiles } from './exportNames.ts';
 import { chunkCount, patientsOf, type Chunk } from './exportPatients.ts';
@@ -105,16 +105,21 @@ const NO_DATA = {
 
 /** Takes away what no commit knows of: files in the making, what a crash left. */
 async function tidy(context: ExportContext): Promise<void> {
-  const { staging, exportTally } = context;
-  await settleUnique(context);
+  const { staging, exportTally, attachments } = context;
+  await settleUnique(
+    context,
+    exportTally.whole.map(({ name }) => name),
+  );
   const known = new Set(
-    exportTally.files.filter(({ bytes, state }) => bytes > 0 || state === 'ok').map(({ name }) => name),
+    exportTally.files
+      .filter(({ bytes, state }) => bytes > 0 || state === 'ok')
+      .map(({ name }) => path.join(staging, name)),
   );
   for (const entry of await readdir(staging, { recursive: true, withFileTypes: true })) {
+    const isOthers = entry.parentPath === attachments?.kept || entry.parentPath === attachments?.arriving;
+    const isKeys = entry.parentPath === keysFolderOf(staging);
     const file = path.join(entry.parentPath, entry.name);
-    const name = path.relative(staging, file).split(path.sep).join('/');
-    const isOthers = name.startsWith('.') || name.startsWith('attachments/');
-    if (entry.isFile() && !known.has(name) && !isOthers) await rm(file);
+    if (entry.isFile() && !known.has(file) && !isOthers && !isKeys) await rm(file);
   }
   await mkdir(keysFolderOf(staging), { recursive: true, mode: PRIVATE_MODES.folder });
 }
@@ -157,17 +162,27 @@ async function bring(context: ExportContext, exportNo: number): Promise<void> {
     const { plan } = snapshot.settings;
     const typeNo = besideTypeNo(plan, 'Resource');
     try {
-      await list(context, exportNo, await patientsOf(context, exportNo));
+      await list(context, exportNo, await chunkOf(context, exportNo));
     } catch (thrown) {
       signal.throwIfAborted();
       const error = asRoundsError(thrown);
       if (!LOSES_EXPORT.has(error.code)) throw thrown;
       await record.lose(exportNo, typeNo, { ...causeOf(error), said: error.message });
-      if (error.code === 'BULK_EXPORT_GONE') ledger.exports.gone(run.runNo, exportNo);
+      const row = ledger.exports.find(run.runNo, exportNo);
+      if (row?.state !== 'running') return;
+      // Whoever asks for it again asks for a new one.
+      await context.deleteExport(row);
+      ledger.exports.gone(run.runNo, exportNo);
       return;
     }
   }
-  await withServer(() => downloadFiles(context, exportNo));
+  if (wantedFiles(context, exportNo).length > 0) await withServer(() => downloadFiles(context, exportNo));
+}
+
+/** MRNs are asked of the server, and so in its turn. */
+async function chunkOf(context: ExportContext, exportNo: number): Promise<Chunk> {
+  const find = () => patientsOf(context, exportNo);
+  return context.snapshot.settings.hasMrns ? context.withServer(find) : find();
 }
 
 /** Kick-off, waiting, manifest: until the files are in the ledger. */
@@ -179,11 +194,7 @@ async function list(context: ExportContext, exportNo: number, { patientIds, gaps
   const [first] = pages;
   const files = namedFiles(pages, exportTally.files, settings, partName);
   const { transactionTime, requiresAccessToken, organizedBy } = first!;
-  const typeNos = files.map(({ kind, type }) =>
-    kind === 'output'
-      ? fileTypeNo(settings.plan, type)
-      : besideTypeNo(settings.plan, kind === 'deleted' ? 'Bundle' : 'OperationOutcome'),
-  );
+  const typeNos = files.map((file) => fileTypeNo(settings.plan, file));
   await record.list(
     {
       step: 'listed',
@@ -193,7 +204,7 @@ async function list(context: ExportContext, exportNo: number, { patientIds, gaps
       requiresAccessToken,
       ...(organizedBy === undefined ? {} : { organizedBy }),
       files,
-      notes: [...new Set([...begun.notes, ...pages.flatMap((page) => page.notes)])],
+      notes: [...new Set(pages.flatMap((page) => page.notes))],
     },
     typeNos,
     { typeNo: besideTypeNo(settings.plan, 'Resource'), causes: gaps },
@@ -222,8 +233,7 @@ function partsOf({ whole }: ExportTally, kind: FileKind): readonly FinishedPart[
     .filter((file) => file.kind === kind)
     .map(({ type, name, bytes, lines, sha256, fileNo, continuesIn }) => ({
       ...(continuesIn === undefined ? {} : { continuesIn }),
-      resourceType:
-        type ?? (kind === 'deleted' ? 'Bundle' : kind === 'error' ? 'OperationOutcome' : 'Resource'),
+      resourceType: typeOfFile({ kind, ...(type === undefined ? {} : { type }) }) ?? 'Resource',
       part: fileNo + 1,
       name,
       bytes,

@@ -3,6 +3,7 @@ import type { UrlPolicy } from '../fhir/urlPolicy.ts';
 import type { Emit } from '../run/events.ts';
 import type { ExportTally } from '../run/exportTally.ts';
 import type { Ledger } from '../run/ledger.ts';
+import type { ExportRow } from '../run/ledgerExports.ts';
 import type { RunRow } from '../run/ledgerRows.ts';
 import type { Snapshot } from '../run/snapshot.ts';
 import type { RunTally } from '../run/tally.ts';
@@ -44,6 +45,8 @@ export interface ExportPullOptions {
   /** A line of the run's log in the SMART bulk data client's format. */
   readonly note: (eventId: string, eventDetail: Readonly<Record<string, unknown>>) => void;
   readonly partName: PartName;
+  /** Deletes an export at the server that nobody will fetch; never throws. */
+  readonly deleteExport: (row: ExportRow) => Promise<void>;
   /** Where attachments go; undefined: they were not asked for. */
   readonly attachments: AttachmentFolders | undefined;
   /** Does `work` once no other job pulls from the server. */

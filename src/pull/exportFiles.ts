@@ -7,7 +7,7 @@ import { parseJson, isJsonObject } from '../fhir/jsonBytes.ts';
 import { classifyIssues, issuesOf } from '../fhir/outcome.ts';
 import { readLines } from '../ndjson/reader.ts';
 import { tellTrouble } from '../run/events.ts';
-import { besideTypeNo, fileTypeNo } from '../run/exportPlan.ts';
+import { besideTypeNo, fileTypeNo, typeOfFile } from '../run/exportPlan.ts';
 import type { ExportedFile } from '../run/exportTally.ts';
 import { typeName } from '../run/plan.ts';
 import type { Cause } from '../run/tally.ts';
@@ -16,7 +16,7 @@ import type { HttpStream } from '../system/http.ts';
 import { downloadFile, type DownloadedFile } from './bulkDownload.ts';
 import { causeOf, isServersDoing } from './crawl.ts';
 import type { ExportContext } from './exportContext.ts';
-import { keysFileOf } from './exportNames.ts';
+import { keysFileOf, shownUrl } from './exportNames.ts';
 import type { Remarks } from './exportRecord.ts';
 import { FileUrls } from './fileUrls.ts';
 import { forEachConcurrent } from './pool.ts';
@@ -24,13 +24,19 @@ import { forEachConcurrent } from './pool.ts';
 /** So much of a large file is made durable and committed at a time: what a crash can cost. */
 const CHECKPOINT_BYTES = 64 * 1024 * 1024;
 
+/** What of one export is still to come. */
+export function wantedFiles({ exportTally }: ExportContext, exportNo: number): readonly ExportedFile[] {
+  return exportTally.files.filter((file) => file.exportNo === exportNo && file.state === 'wanted');
+}
+
 /** Downloads what is wanted of one export, each file on its own: one that fails, fails alone and by name. */
 export async function downloadFiles(context: ExportContext, exportNo: number): Promise<void> {
-  const { exportTally, concurrency, signal, record, emit, throwIfCancelled } = context;
-  const wanted = exportTally.files.filter((file) => file.exportNo === exportNo && file.state === 'wanted');
-  if (wanted.length === 0) return;
+  const { concurrency, signal, record, emit, staging, modes, throwIfCancelled } = context;
+  const wanted = wantedFiles(context, exportNo);
   emit({ event: 'run.phase', phase: 'downloads' });
   const urls = new FileUrls(context, exportNo);
+  const folders = new Set(wanted.map(({ name }) => path.dirname(path.join(staging, name))));
+  for (const folder of folders) await ensureFolder(folder, modes);
   const source = async function* (): AsyncGenerator<ExportedFile> {
     for (const file of wanted) {
       throwIfCancelled();
@@ -48,19 +54,18 @@ export async function downloadFiles(context: ExportContext, exportNo: number): P
 async function downloadOne(context: ExportContext, urls: FileUrls, file: ExportedFile): Promise<void> {
   const { snapshot, clock, record, note, emit, signal, staging, modes } = context;
   const { plan } = snapshot.settings;
-  const typeNo = typeNoOf(context, file);
+  const typeNo = fileTypeNo(plan, file);
   const from = clock.monotonicMs();
   const at = path.join(staging, file.name);
   const named = { fileUrl: shownUrl(file.url), fileName: file.name };
   note('download_request', { ...named, itemType: file.kind, resourceType: file.type ?? null });
   try {
-    await ensureFolder(path.dirname(at), modes);
     const downloaded = await downloadFile({
       open: (headers) => open(context, urls, file, headers),
       file: at,
       keysFile: keysFileOf(staging, file.fileNo),
       modes,
-      resourceType: expectedType(file),
+      resourceType: typeOfFile(file),
       expectedCount: file.count,
       from:
         file.bytes === 0
@@ -75,19 +80,16 @@ async function downloadOne(context: ExportContext, urls: FileUrls, file: Exporte
         await record.checkpoint(file, point);
         context.throwIfCancelled();
       },
-      progress: () => undefined,
       maxAttempts: context.maxAttempts,
       clock,
       random: context.random,
       signal,
     });
-    await record.finish({
-      file,
-      typeNo,
-      downloaded,
-      workedMs: clock.monotonicMs() - from,
-      ...(await readingOf(context, file, at, downloaded)),
+    const read = await readingOf(context, file, at, downloaded).catch(async (error: unknown) => {
+      await downloaded.close();
+      throw error;
     });
+    await record.finish({ file, typeNo, downloaded, workedMs: clock.monotonicMs() - from, ...read });
     note('download_complete', { ...named, resourceCount: downloaded.count, fileSize: downloaded.bytes });
   } catch (thrown) {
     signal.throwIfAborted();
@@ -127,16 +129,6 @@ async function open(
   }
 }
 
-function typeNoOf({ snapshot }: ExportContext, { kind, type }: ExportedFile): number {
-  const { plan } = snapshot.settings;
-  if (kind === 'output') return fileTypeNo(plan, type);
-  return besideTypeNo(plan, kind === 'deleted' ? 'Bundle' : 'OperationOutcome');
-}
-
-function expectedType({ kind, type }: ExportedFile): string | undefined {
-  return kind === 'output' ? type : kind === 'deleted' ? 'Bundle' : 'OperationOutcome';
-}
-
 /** What has to be known of files that are no data. */
 async function readingOf(
   context: ExportContext,
@@ -164,10 +156,4 @@ async function remarksIn({ snapshot }: ExportContext, at: string): Promise<Remar
     for (const warning of verdict.warnings) warnings[warning] = (warnings[warning] ?? 0) + 1;
   }
   return { typeNo: besideTypeNo(snapshot.settings.plan, 'OperationOutcome'), gaps, warnings };
-}
-
-/** Without its query, which may be what lets a stranger in, and without anything before the host. */
-function shownUrl(url: string): string {
-  const { origin, pathname } = new URL(url);
-  return origin + pathname;
 }

@@ -5,14 +5,13 @@ import { describeRequest } from '../run/exportPlan.ts';
 import type { HttpRequest } from '../system/http.ts';
 import { backoffMs } from '../system/retry.ts';
 import { pollWaitMs, waitUntil, type ExportContext } from './exportContext.ts';
+import { shownUrl } from './exportNames.ts';
 
 /** An export that runs at the server. */
 export interface BegunExport {
   readonly statusUrl: string;
   /** The kick-off's URL, as the manifest repeats it. */
   readonly request: string;
-  /** What was left out of the request, for the report. */
-  readonly notes: readonly string[];
 }
 
 const RETRY = { baseMs: 1_000, capMs: 60_000 };
@@ -34,92 +33,88 @@ export async function beginExport(
   exportNo: number,
   patients: readonly string[],
 ): Promise<BegunExport> {
-  const { ledger, run, snapshot, clock, random, signal, fhirBase, urlPolicy, note } = context;
+  const { ledger, run, snapshot, clock, random, fhirBase, urlPolicy, polling, exportTally, record } = context;
   const { exports } = ledger;
   const { request: asked, dialect } = snapshot.settings.bulk!;
   const fromMs = clock.now();
-  const notes: string[] = [];
-  let request: ExportRequest = { ...asked, patients };
   let attempt = 0;
   for (let looks = 0; ;) {
-    signal.throwIfAborted();
-    const row = exports.of(run.runNo).find((one) => one.exportNo === exportNo);
+    const row = exports.find(run.runNo, exportNo);
+    const dropped = exportTally.dropped.get(exportNo) ?? [];
+    const request = withoutParameters({ ...asked, patients }, dropped);
     const http = kickoffRequest(fhirBase, request, dialect);
-    if (row?.state === 'running') return { statusUrl: row.statusUrl!, request: http.url, notes };
-    if (row?.state === 'waiting' && row.lookAtMs !== undefined) {
-      await waitUntil(context, row.lookAtMs, 'leave');
-    }
-    if (clock.now() - fromMs > context.polling.maxWaitMs) throw waitOver();
+    if (row?.state === 'running') return { statusUrl: row.statusUrl!, request: http.url };
+    if (row?.state === 'waiting') await waitUntil(context, row.lookAtMs ?? 0, 'leave');
+    if (clock.now() - fromMs > polling.maxWaitMs) throw waitOver();
     exports.asked(run.runNo, exportNo, targetOf(context), clock.now());
     context.emit({ event: 'run.phase', phase: 'kick-off' });
     const answer = await send(context, http, request);
-    const refusal = 'error' in answer ? answer.error : undefined;
-    note('kickoff', {
-      exportUrl: http.url,
-      errorCode: refusal?.status ?? null,
-      errorBody: refusal?.message ?? null,
-      requestParameters: describeRequest(request),
-      patients: patients.length,
-    });
+    const heard = (againAtMs: number): void => exports.waits(run.runNo, exportNo, againAtMs);
     switch (answer.kind) {
       case 'accepted': {
         const statusUrl = urlPolicy.sameOrigin(answer.location, http.url).href;
         exports.accepted(run.runNo, exportNo, statusUrl);
-        return { statusUrl, request: http.url, notes };
-      }
-      case 'too-recent': {
-        const now = clock.now();
-        const last = exports.lastBegunMs(targetOf(context)) ?? 0;
-        const open = last + GROUP_INTERVAL_MS;
-        exports.waits(
-          run.runNo,
-          exportNo,
-          open > now ? Math.min(open, now + GROUP_INTERVAL_MS) : now + LEAVE_LOOK_MS,
-        );
         break;
       }
+      case 'too-recent':
+        heard(leaveAt(context));
+        break;
       case 'parameters-refused': {
-        const dropped = answer.names.filter((name) => name !== 'patient');
+        heard(clock.now());
         // Without its patients an export would be of everyone.
-        if (!request.lenient || dropped.length === 0 || dropped.length < answer.names.length)
-          throw answer.error;
-        request = withoutParameters(request, dropped);
-        notes.push(`The server refused ${dropped.join(', ')}: the export was asked for without.`);
+        if (!request.lenient || answer.names.includes('patient')) throw answer.error;
+        await record.drop(exportNo, [...dropped, ...answer.names]);
         break;
       }
       case 'again': {
         const { error } = answer;
-        if (error.failure !== 'transient') throw error;
-        if (error.code === 'HTTP_TOO_MANY') {
-          const wait = pollWaitMs(looks++, error.retryAfterMs, context.polling);
-          exports.waits(run.runNo, exportNo, clock.now() + wait);
-        } else {
-          if (++attempt >= context.maxAttempts) throw error;
-          await clock.sleep(
-            Math.max(error.retryAfterMs ?? 0, backoffMs(attempt - 1, { ...RETRY, random })),
-            signal,
-          );
-        }
+        const isLimit = error.code === 'HTTP_TOO_MANY';
+        if (error.failure !== 'transient' || (!isLimit && ++attempt >= context.maxAttempts)) throw error;
+        const wait = isLimit
+          ? pollWaitMs(looks++, error.retryAfterMs, polling)
+          : Math.max(error.retryAfterMs ?? 0, backoffMs(attempt - 1, { ...RETRY, random }));
+        // Of one that was not answered nobody knows whether it has begun an export.
+        if (error.status === undefined) await clock.sleep(wait, context.signal);
+        else heard(clock.now() + wait);
         break;
       }
       case 'refused':
+        heard(clock.now());
         throw answer.error;
     }
   }
 }
 
-/** One kick-off; what kept the server from answering is no answer, and may be tried again. */
+/** One kick-off, noted with what became of it; what kept the server from answering may be tried again. */
 async function send(
-  { client, clock, signal }: ExportContext,
+  { client, clock, signal, note }: ExportContext,
   http: HttpRequest,
   request: ExportRequest,
 ): Promise<KickoffAnswer> {
+  let answer: KickoffAnswer;
   try {
-    return kickoffAnswer(await client.exchange(http), clock.now(), request);
+    answer = kickoffAnswer(await client.exchange(http), clock.now(), request);
   } catch (thrown) {
     signal.throwIfAborted();
-    return { kind: 'again', error: asRoundsError(thrown) };
+    answer = { kind: 'again', error: asRoundsError(thrown) };
   }
+  const refusal = 'error' in answer ? answer.error : undefined;
+  note('kickoff', {
+    exportUrl: shownUrl(http.url),
+    errorCode: refusal?.status ?? null,
+    errorBody: refusal?.message ?? null,
+    requestParameters: describeRequest(request),
+    patients: request.patients.length,
+  });
+  return answer;
+}
+
+/** When a group that was exported too recently may be asked for again. */
+function leaveAt(context: ExportContext): number {
+  const { ledger, clock } = context;
+  const now = clock.now();
+  const openMs = (ledger.exports.lastBegunMs(targetOf(context)) ?? 0) + GROUP_INTERVAL_MS;
+  return openMs > now ? Math.min(openMs, now + GROUP_INTERVAL_MS) : now + LEAVE_LOOK_MS;
 }
 
 /** What a server counts its limits by. */

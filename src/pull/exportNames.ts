@@ -15,6 +15,12 @@ export function keysFileOf(staging: string, fileNo: number): string {
   return path.join(keysFolderOf(staging), String(fileNo));
 }
 
+/** A URL for the log: without its query, which may be what lets a stranger in, or name a patient. */
+export function shownUrl(url: string): string {
+  const { origin, pathname } = new URL(url);
+  return origin + pathname;
+}
+
 /** Name pattern of files that are no data. */
 const BESIDE_NAMES: Readonly<Record<Exclude<FileKind, 'output'>, string>> = {
   deleted: 'deleted/Bundle.ndjson',

@@ -144,6 +144,11 @@ export class ExportRecord {
     });
   }
 
+  /** Parameters that the server refused, and an export is asked for without. */
+  async drop(exportNo: number, names: readonly string[]): Promise<void> {
+    await this.#inTurn({ bulk: [{ step: 'dropped', exportNo, names }] });
+  }
+
   /** All files of an export, each of them a unit; with the gaps that came up on the way to it. */
   async list(
     step: Extract<BulkStep, { step: 'listed' }>,

@@ -24,7 +24,7 @@ export async function awaitManifest(
   emit({ event: 'run.phase', phase: 'export' });
   let progress: string | undefined;
   for (let looks = 0; ; looks++) {
-    const row = ledger.exports.of(run.runNo).find((one) => one.exportNo === exportNo)!;
+    const row = ledger.exports.find(run.runNo, exportNo)!;
     await waitUntil(context, row.lookAtMs ?? 0, 'export', progress);
     if (clock.now() - row.askedAtMs > polling.maxWaitMs) throw waitOver();
     const status = await look(context, statusUrl);

@@ -54,7 +54,7 @@ export class FileUrls {
   async #reread(): Promise<boolean> {
     const { clock, ledger, run, exportTally, snapshot, note, partName } = this.#context;
     if (clock.monotonicMs() - this.#refreshedAt < REFRESH_MS) return true;
-    const row = ledger.exports.of(run.runNo).find(({ exportNo }) => exportNo === this.#exportNo);
+    const row = ledger.exports.find(run.runNo, this.#exportNo);
     if (row?.statusUrl === undefined) return false;
     const pages = await rereadManifest(this.#context, row.statusUrl);
     if (pages === undefined) return false;

@@ -39,15 +39,18 @@ export async function makeUnique(context: ExportContext): Promise<void> {
     differing += gone.length - alike;
   }
   await record.unique({ step: 'unique', files: changed }, [same, differing]);
-  await settleUnique(context);
+  await settleUnique(
+    context,
+    changed.map(({ fileNo }) => exportTally.files[fileNo]!.name),
+  );
 }
 
 /** Puts what was written anew in its place where the ledger says so, and takes it away where not. */
-export async function settleUnique({
-  exportTally,
-  staging,
-}: Pick<ExportContext, 'exportTally' | 'staging'>): Promise<void> {
-  for (const { name } of exportTally.files) {
+export async function settleUnique(
+  { exportTally, staging }: Pick<ExportContext, 'exportTally' | 'staging'>,
+  names: readonly string[],
+): Promise<void> {
+  for (const name of names) {
     const file = path.join(staging, name);
     if (!(await exists(draftOf(file)))) continue;
     if (exportTally.isUnique) await rename(draftOf(file), file);

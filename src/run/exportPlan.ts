@@ -3,6 +3,7 @@ import { exportParameters, type ExportRequest } from '../fhir/bulkKickoff.ts';
 import type { Capability } from '../fhir/capability.ts';
 import type { Dialect } from '../fhir/searchRules.ts';
 import type { ListedType } from '../inputs/resourceList.ts';
+import type { ListedFile } from './exportTally.ts';
 import type { PullPlan } from './plan.ts';
 
 /** How a run's exports are asked for: kept in its snapshot, and never made again for that run. */
@@ -25,9 +26,16 @@ export function besideTypeNo(plan: PullPlan, what: (typeof BESIDES)[number]): nu
   return plan.referenced.length + BESIDES.indexOf(what);
 }
 
-/** typeNo of files of this type; undefined: of any. */
-export function fileTypeNo(plan: PullPlan, resourceType: string | undefined): number {
-  const at = plan.referenced.findIndex((type) => type.resourceType === resourceType);
+/** Type of a file's lines; undefined: any. */
+export function typeOfFile({ kind, type }: Pick<ListedFile, 'kind' | 'type'>): string | undefined {
+  return kind === 'output' ? type : kind === 'deleted' ? 'Bundle' : 'OperationOutcome';
+}
+
+/** typeNo of the unit that a file is. */
+export function fileTypeNo(plan: PullPlan, file: Pick<ListedFile, 'kind' | 'type'>): number {
+  if (file.kind === 'deleted') return besideTypeNo(plan, 'Bundle');
+  if (file.kind === 'error') return besideTypeNo(plan, 'OperationOutcome');
+  const at = plan.referenced.findIndex((type) => type.resourceType === file.type);
   return at < 0 ? besideTypeNo(plan, 'Resource') : at;
 }
 
@@ -90,7 +98,10 @@ export function typesOfBulk({ bulk }: Settings): readonly ListedType[] | undefin
   return bulk.types?.map((resourceType) => ({ resourceType, queries: [''], line: 0 }));
 }
 
-/** What is asked, in words: for the run's log. No patient is named. */
+/** What is asked, for the run's log: no patient is named, and of filters their parameters' names alone. */
 export function describeRequest(request: ExportRequest): Readonly<Record<string, string>> {
-  return Object.fromEntries(exportParameters({ ...request, patients: [] }));
+  const { typeFilters } = request;
+  const named = typeFilters.map((filter) => filter.replaceAll(/=[^&]*/g, '=…'));
+  const plain = Object.fromEntries(exportParameters({ ...request, patients: [], typeFilters: [] }));
+  return named.length === 0 ? plain : { ...plain, _typeFilter: named.join(', ') };
 }

@@ -25,6 +25,8 @@ export interface ListedFile {
 
 /** Steps of exports and their files. `fileNo` counts over all exports of a run, in the order of their listing. */
 export type BulkStep =
+  /** The server refuses these parameters, and the export is asked for without them. */
+  | { readonly step: 'dropped'; readonly exportNo: number; readonly names: readonly string[] }
   /** An export came to its end, and these are all its files. */
   | {
       readonly step: 'listed';
@@ -34,7 +36,7 @@ export type BulkStep =
       readonly requiresAccessToken: boolean;
       readonly organizedBy?: string;
       readonly files: readonly ListedFile[];
-      /** Sentences for the report: what the server was not asked after all, what is odd in its manifest. */
+      /** Sentences for the report: what is odd in its manifest. */
       readonly notes: readonly string[];
     }
   /** An export brings nothing: it could not be begun, or failed at the server. */
@@ -93,6 +95,7 @@ export class ExportTally {
   readonly files: ExportedFile[] = [];
   readonly listed = new Map<number, ListedExport>();
   readonly lost = new Map<number, Cause>();
+  readonly dropped = new Map<number, readonly string[]>();
   /** Exports that were lost at some time, and so are units of their own. */
   readonly counted = new Set<number>();
   /** Sentences for the report. */
@@ -107,6 +110,9 @@ export class ExportTally {
 
   #applyStep(step: BulkStep): void {
     switch (step.step) {
+      case 'dropped':
+        this.dropped.set(step.exportNo, step.names);
+        return;
       case 'listed':
         return this.#list(step);
       case 'lost':

@@ -54,7 +54,7 @@ export class ExportTable {
       .run(runNo, exportNo, target, atMs);
   }
 
-  /** The server was heard to refuse for now. */
+  /** The server's answer was heard, and is no export: to be asked again then, or not at all. */
   waits(runNo: number, exportNo: number, untilMs: number): void {
     this.#set(runNo, exportNo, `state = 'waiting', look_at = ?`, untilMs);
   }
@@ -76,6 +76,10 @@ export class ExportTable {
     this.#session
       .prepare(`UPDATE exports SET ${what} WHERE run_no = ? AND export_no = ?`)
       .run(...values, runNo, exportNo);
+  }
+
+  find(runNo: number, exportNo: number): ExportRow | undefined {
+    return this.of(runNo).find((row) => row.exportNo === exportNo);
   }
 
   /** A run's exports in their order. */

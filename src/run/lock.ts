@@ -85,7 +85,10 @@ export class RunLock {
 /** The locks of one run. */
 export interface RunLocks {
   nameRun(runId: string): void;
-  /** Does `work` with the server's lock, once whoever has it lets go. Throws the signal's reason, and what `work` throws. */
+  /**
+   * Does `work` with the server's lock, once whoever has it lets go; `waits` is called when somebody has. Throws the
+   * signal's reason, and what `work` throws.
+   */
   withServer<T>(work: () => Promise<T>, signal: AbortSignal, waits: () => void): Promise<T>;
   close(): void;
 }
@@ -127,6 +130,7 @@ export async function takeRunLocks(
       ofServer?.nameRun(named);
     },
     withServer: async (work, signal, waits) => {
+      if (isLockHeld(place.stateFolder, serverLock)) waits();
       while (ofServer === undefined) {
         signal.throwIfAborted();
         // Asked first: to be refused takes a second, in which the holder's name is looked for.
@@ -137,7 +141,6 @@ export async function takeRunLocks(
           });
           if (ofServer !== undefined) break;
         }
-        waits();
         await clock.sleep(SERVER_LOOK_MS, signal);
       }
       try {

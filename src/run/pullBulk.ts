@@ -21,11 +21,12 @@ export async function pullBulk(
       ExportPullOptions,
       'run' | 'snapshot' | 'staging' | 'modes' | 'client' | 'fhirBase' | 'concurrency' | 'throwIfCancelled'
     >,
-  { urlPolicy, capability }: Server,
+  server: Server,
   runLog: RunLog,
   locks: RunLocks,
 ): Promise<PulledRun> {
   const { job, signal, emit } = shared;
+  const { urlPolicy, capability } = server;
   const { bulk, api_settings: api, oauth_settings: oauth } = job.settings;
   const waitsForServer = (): void => {
     emit({ event: 'export.waits', for: 'server', untilMs: undefined, progress: undefined });
@@ -54,6 +55,7 @@ export async function pullBulk(
         runLog.add(eventId, eventId === 'kickoff' ? { ...eventDetail, ...software } : eventDetail),
       withServer: (work) => locks.withServer(work, signal, waitsForServer),
       partName,
+      deleteExport: (row) => deleteExport(shared, server, row),
       attachments: folders,
     },
     done,
@@ -66,7 +68,7 @@ export async function pullBulk(
 
 /** Deletes at the server what earlier runs of this job left there: they are closed, and nobody takes a file of them any more. */
 export async function deleteLeftExports(
-  deps: Pick<RunDeps, 'ledger' | 'log' | 'signal'>,
+  deps: Pick<RunDeps, 'ledger' | 'log'>,
   server: Pick<Server, 'client' | 'urlPolicy'>,
   jobName: string,
 ): Promise<void> {
@@ -92,11 +94,11 @@ export async function endExports(
 }
 
 /**
- * DELETE of an export's status URL: a server that knows it no more has done so already. A failure is no run's failure:
+ * DELETE of an export's status URL: a server that knows it no more has done so already. A failure, or an abort, is no run's:
  * the export stays in the ledger as one to be deleted, and the next run of the job tries again.
  */
 async function deleteExport(
-  { ledger, log, signal }: Pick<RunDeps, 'ledger' | 'log' | 'signal'>,
+  { ledger, log }: Pick<RunDeps, 'ledger' | 'log'>,
   { client, urlPolicy }: Pick<Server, 'client' | 'urlPolicy'>,
   { runNo, exportNo, statusUrl }: ExportRow,
 ): Promise<void> {
@@ -108,7 +110,6 @@ async function deleteExport(
     if (isGone) ledger.exports.gone(runNo, exportNo);
     log.info('export.deleted', { status, isGone });
   } catch (thrown) {
-    signal.throwIfAborted();
     const { code } = asRoundsError(thrown);
     // It lies at another server than the INI names now, and there it has its own end.
     if (code === 'URL_REFUSED') ledger.exports.gone(runNo, exportNo);

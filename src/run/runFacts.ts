@@ -61,6 +61,7 @@ export function exportFacts(
     since,
     deletions: exportTally.files.reduce((sum, file) => sum + file.deletions, 0),
     notes: [
+      ...new Set([...exportTally.dropped.values()].map(droppedNote)),
       ...exportTally.notes,
       ...(unanswered === 0
         ? []
@@ -69,6 +70,10 @@ export function exportFacts(
           ]),
     ],
   };
+}
+
+function droppedNote(names: readonly string[]): string {
+  return `The server refused ${names.join(', ')}: the export was asked for without.`;
 }
 
 /** Enough to find seven complete runs, and retention's thirty, also where many failed. */

@@ -35,7 +35,7 @@ export async function takeSnapshot(
   server: Server,
 ): Promise<Snapshot> {
   const { data_sources: sources, api_settings: api, file_patterns: files } = job.settings;
-  const { capability, dialect, notes } = server;
+  const { notes } = server;
   const folder = snapshotFolder(place.stateFolder, run.runId);
   const rows = roster
     ? readRoster(sources.epic_sandbox_roster, { badRows: sources.roster_bad_rows, signal })
@@ -50,15 +50,9 @@ export async function takeSnapshot(
   const planned =
     job.method === 'bulk'
       ? planExports(job, ledger, listed, server)
-      : { plan: makePlan(listed, capability, dialect), bulk: undefined, notes: [] };
-  const { bulk, notes: ofPlan } = planned;
+      : { ...planSearches(listed, server), bulk: undefined };
+  const { bulk } = planned;
   const plan = { ...planned.plan, attachments };
-  const problems =
-    job.method === 'bulk'
-      ? []
-      : problemsOfList(listed, capability, dialect).map(
-          ({ resourceType, what }) => `${resourceType}: ${what}.`,
-        );
   await writeSnapshotSettings(folder, {
     patients,
     hasMrns,
@@ -74,9 +68,21 @@ export async function takeSnapshot(
     frozenParts: {},
     baseFolder: undefined,
     ...(bulk === undefined ? {} : { bulk }),
-    notes: [...notes, ...skipped, ...problems, ...ofPlan, ...assumptionsOf(plan), ...attachmentNotes(plan)],
+    notes: [...notes, ...skipped, ...planned.notes, ...attachmentNotes(plan)],
   });
   return openSnapshot(folder);
+}
+
+/** What a crawl asks for. */
+function planSearches(
+  listed: readonly ListedType[],
+  { capability, dialect }: Server,
+): { readonly plan: PullPlan; readonly notes: readonly string[] } {
+  const plan = makePlan(listed, capability, dialect);
+  const problems = problemsOfList(listed, capability, dialect).map(
+    ({ resourceType, what }) => `${resourceType}: ${what}.`,
+  );
+  return { plan, notes: [...problems, ...assumptionsOf(plan)] };
 }
 
 /** What the exports of a new run ask for; `since = last` is resolved here, once for the run. */

@@ -1,6 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { EPIC_SANDBOX_GROUP } from '../../src/sandbox/startSandbox.ts';
 import { verifyFolder } from '../../src/publish/verify.ts';
 import { BULK_TYPES, bulkSite, kickoffUrl } from '../support/bulkSite.ts';
 import { currentOf, errorsOf, expectExactly, newestRun, runsOf } from '../support/publishedRun.ts';
@@ -161,6 +162,18 @@ it('brings the attachments of an export, and goes on without those that it canno
   expect((await verifyFolder(run.folder)).damage).toEqual([]);
 });
 
+it('says of an export without a single file that nothing came, type by type', async () => {
+  const site = await bulkSite({
+    sandbox: { dialect: 'us-core', bulk: { groups: { [EPIC_SANDBOX_GROUP]: [] } } },
+    resources: ['Patient', 'Condition'],
+  });
+  expect(await runHere(site)).toBe(0);
+  const run = await newestRun(site);
+  expect(run.lines).toEqual([]);
+  expect(run.manifest.extension.searches).toEqual({ planned: 2, ok: 0, empty: 2, gap: 0, failed: 0 });
+  expect(await run.text('report.txt')).toContain('0 resources');
+});
+
 describe('since = last', () => {
   it('brings what changed since the last complete run, and its deletions', async () => {
     const site = await bulkSite({ sandbox: { dialect: 'us-core' }, settings: { 'bulk.since': 'last' } });
@@ -190,7 +203,10 @@ describe('since = last', () => {
 });
 
 it('writes the run’s log as the SMART bulk data client does', async () => {
-  const site = await bulkSite();
+  const site = await bulkSite({
+    sandbox: { dialect: 'us-core' },
+    resources: 'resource,query\nPatient,\nObservation,category=laboratory\nCondition,\n',
+  });
   expect(await runHere(site)).toBe(0);
   const run = await newestRun(site);
   const log = (await run.text('log.ndjson'))
@@ -208,6 +224,12 @@ it('writes the run’s log as the SMART bulk data client does', async () => {
   ]) {
     expect(ids).toContain(eventId);
   }
+  // A query may hold what a person typed; so may a filter's values.
+  expect(
+    log
+      .map(({ eventDetail }) => JSON.stringify(eventDetail))
+      .filter((text) => /\?|laboratory/.test(text.replaceAll('Observation?category=…', ''))),
+  ).toEqual([]);
   const complete = log.filter(({ eventId }) => eventId === 'download_complete');
   expect(complete.reduce((sum, { eventDetail }) => sum + (eventDetail['resourceCount'] as number), 0)).toBe(
     run.lines.length,

@@ -204,6 +204,26 @@ describe('a bulk run of which a file fails', () => {
     );
   });
 
+  it('asks anew, with --retry-failed, for an export that the server gave up', async () => {
+    const site = await bulkSite({
+      sandbox: {
+        dialect: 'us-core',
+        patients: 4,
+        faults: [{ match: { endpoint: 'manifest' }, when: { nth: [2] }, then: { exportFails: '40000' } }],
+      },
+      settings: { 'bulk.patients': 'roster', 'bulk.patients_per_export': 2 },
+    });
+    const first = await site.run(['run', '--quiet']);
+    expect(first.code, first.stderr).toBe(3);
+    const second = await site.run(['run', '--retry-failed', '--quiet']);
+    expect(second.code, second.stderr).toBe(0);
+    expect(asked(site, 'kickoff')).toHaveLength(3);
+    await expectExactly(
+      await newestRun(site),
+      site.sandbox.bulk.oracle({ url: kickoffUrl('group') }).resources,
+    );
+  });
+
   it('lets go of the export when the next run asks for a new one', async () => {
     const site = await bulkSite({
       sandbox: {

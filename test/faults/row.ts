@@ -76,6 +76,8 @@ export interface Expected {
   readonly duplicates?: { readonly same: number; readonly differing: number };
   /** Pieces of the report's text. */
   readonly says?: readonly (string | RegExp)[];
+  /** What the report must not say. */
+  readonly saysNot?: readonly RegExp[];
   /** `--retry-failed`, once the fault is gone, brings what failed. Default: whenever something failed. */
   readonly recovers?: boolean;
 }

@@ -207,6 +207,7 @@ function expectOutcome(expected: Expected, summary: RunSummary, report: string):
   expect(ok + empty + gap + failed, 'every planned search has its outcome').toBe(planned);
   if (expected.duplicates) expect(summary.duplicates).toEqual(expected.duplicates);
   for (const piece of expected.says ?? []) expect(report).toMatch(piece);
+  for (const piece of expected.saysNot ?? []) expect(report).not.toMatch(piece);
 }
 
 interface Traffic {

@@ -25,7 +25,7 @@ const content = patients(3 * MB);
 
 /** The file holds exactly `wanted`, and everything told about it fits. */
 async function expectWhole(at: Downloading, done: DownloadedFile, wanted = content): Promise<void> {
-  const { options, progress } = at;
+  const { options } = at;
   expect((await readFile(options.file)).equals(wanted)).toBe(true);
   const { bytes, count } = done;
   expect({ bytes, count, sha256: done.sha256 }).toEqual({
@@ -34,7 +34,6 @@ async function expectWhole(at: Downloading, done: DownloadedFile, wanted = conte
     sha256: sha256(wanted),
   });
   expect(await isWhole(options.keysFile, count)).toBe(true);
-  expect(progress.reduce((sum, n) => sum + n, 0)).toBe(wanted.length);
   await done.sync();
   await done.close();
 }
@@ -119,13 +118,15 @@ describe('a body that is cut', () => {
       writeAndCut(response, content.subarray(0, half));
     };
     const compressed = gzipSync(content);
+    // Not closed, so that all that came is unpacked by the time the wait for more is over.
     const gzip: Answer = (response) => {
       response.writeHead(200, { 'content-encoding': 'gzip', etag: '"v1"' });
-      writeAndCut(response, compressed.subarray(0, compressed.length - 100));
+      response.write(compressed.subarray(0, compressed.length - 100));
     };
     for (const cut of [weak, gzip]) {
       const at = await prepare(inTurn(cut, served({ content })));
-      await expectWhole(at, await at.run());
+      const open = openAt(`${at.server.origin}/file`, { timeoutMs: 1000 });
+      await expectWhole(at, await at.run({ open }));
       expect(at.ranges()[1]).toMatch(/^bytes=\d+-$/);
       expect(at.server.requests[1]?.headers['if-range']).toBeUndefined();
     }
@@ -366,14 +367,13 @@ describe('a checkpoint', () => {
     });
     expect(await rejection(stopped)).toBe(reason);
     const from = at.checkpoints.at(-1)!;
-    at.checkpoints.length = at.progress.length = 0;
+    at.checkpoints.length = 0;
     return { at, from };
   }
 
   it.each(['"a"', undefined])('is where the next run goes on (ETag %s)', async (etag) => {
     const { at, from } = await interrupted(etag);
     await appendFile(at.options.file, 'what was written and never vouched for');
-    at.progress.push(from.bytes);
     await expectWhole(at, await at.run({ from }), long);
     expect(at.ranges()[1]).toBe(`bytes=${from.bytes - 65_536}-`);
     expect(at.server.requests[1]?.headers['if-range']).toBe(etag);

@@ -68,7 +68,6 @@ export interface Downloading {
   readonly server: TestServer;
   readonly options: DownloadOptions;
   readonly checkpoints: { readonly bytes: number; readonly count: number; readonly etag?: string }[];
-  readonly progress: number[];
   readonly ranges: () => readonly (string | undefined)[];
   readonly run: (changes?: Partial<DownloadOptions>) => Promise<DownloadedFile>;
 }
@@ -77,7 +76,6 @@ export async function prepare(answer: Answer, changes: Partial<DownloadOptions> 
   const server = await startServer(answer);
   const folder = await temporaryFolder();
   const checkpoints: { bytes: number; count: number; etag?: string }[] = [];
-  const progress: number[] = [];
   const options: DownloadOptions = {
     open: openAt(`${server.origin}/file`),
     file: path.join(folder, 'Patient.ndjson'),
@@ -88,7 +86,6 @@ export async function prepare(answer: Answer, changes: Partial<DownloadOptions> 
     from: undefined,
     checkpointBytes: 64 << 20,
     checkpoint: async (at) => void checkpoints.push(at),
-    progress: (bytes) => void progress.push(bytes),
     maxAttempts: 3,
     clock: createFakeClock({ auto: true }),
     random: () => 0.5,
@@ -99,7 +96,6 @@ export async function prepare(answer: Answer, changes: Partial<DownloadOptions> 
     server,
     options,
     checkpoints,
-    progress,
     ranges: () => server.requests.map((request: ReceivedRequest) => request.headers.range),
     run: async (more = {}) => {
       const done = await downloadFile({ ...options, ...more });
