@@ -20,12 +20,12 @@ const LAYERS = [
   { part: 'inputs/', imports: ['system/', 'errors.ts', 'config/', 'fhir/resourceTypes.ts'] },
   { part: 'schedule/', imports: ['system/', 'errors.ts'] },
   { part: 'auth/', imports: ['system/', 'errors.ts'] },
-  { part: 'fhir/jsonBytes.ts', imports: ['errors.ts'] },
+  { part: 'fhir/json*', imports: ['errors.ts'] },
   {
     part: 'fhir/',
-    imports: ['system/', 'errors.ts', 'run/events.ts', 'fhir/resourceTypes.ts', 'fhir/jsonBytes.ts'],
+    imports: ['system/', 'errors.ts', 'run/events.ts', 'fhir/resourceTypes.ts', 'fhir/json*'],
   },
-  { part: 'ndjson/', imports: ['system/', 'errors.ts', 'fhir/jsonBytes.ts', 'fhir/resourceTypes.ts'] },
+  { part: 'ndjson/', imports: ['system/', 'errors.ts', 'fhir/json*', 'fhir/resourceTypes.ts'] },
 
   // A run's durable facts: the ledger, the sum of its commits, the plan and the snapshot they count for.
   { part: 'run/audit.ts', imports: ['system/', 'errors.ts', 'run/auditFile.ts'] },
@@ -40,7 +40,7 @@ const LAYERS = [
   // The stages.
   {
     part: 'pull/',
-    imports: ['system/', 'errors.ts', 'fhir/', 'fhir/jsonBytes.ts', 'ndjson/', 'FACTS'],
+    imports: ['system/', 'errors.ts', 'fhir/', 'fhir/json*', 'ndjson/', 'FACTS'],
   },
   { part: 'publish/', imports: ['system/', 'errors.ts', 'ndjson/', 'FACTS'] },
   { part: 'report/', imports: ['system/', 'errors.ts', 'ndjson/', 'FACTS'] },
@@ -99,7 +99,7 @@ const GROUPS = {
       'schedule/',
       'auth/',
       'fhir/',
-      'fhir/jsonBytes.ts',
+      'fhir/json*',
       'ndjson/',
     ],
     ...['pull/', 'publish/', 'report/', 'console/', 'run/', 'FACTS', 'compose.ts', 'commands/'],

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import path from 'node:path';
-import { cursorOf, eachMember, nextToken, skipValue, stringAt } from '../fhir/jsonBytes.ts';
+import { eachMember, endOfValue, nextToken, scanOf, stringAt } from '../fhir/jsonScan.ts';
 import { readLines } from '../ndjson/reader.ts';
 import type { Manifest } from '../publish/manifest.ts';
 
@@ -127,12 +127,11 @@ async function* recordsOf(
 /** The resource's own id: that of a contained one stands deeper. */
 function idOf(line: Buffer): string {
   let id = '';
-  const cursor = cursorOf(line);
-  nextToken(cursor);
-  eachMember(cursor, (keyStart, keyEnd) => {
-    const valueAt = cursor.at;
-    skipValue(cursor, 1);
-    if (stringAt(line, keyStart, keyEnd) === 'id') id = stringAt(line, valueAt, cursor.at);
+  const scan = scanOf(line);
+  eachMember(scan, nextToken(scan, 0), 0, (key, at) => {
+    const end = endOfValue(scan, at, 1);
+    if (key === 'id') id = stringAt(scan, at, end) ?? '';
+    return end;
   });
   return id;
 }

@@ -226,7 +226,8 @@ export class Exchanges {
   #headed(request: HttpRequest, token: string | undefined): HttpRequest {
     const { signal, clientId } = this.#options;
     this.#requests++;
-    const isHome = new URL(request.url).origin === this.#home;
+    // Nearly always it is seen without parsing the URL.
+    const isHome = request.url.startsWith(`${this.#home}/`) || new URL(request.url).origin === this.#home;
     return {
       ...request,
       headers: {

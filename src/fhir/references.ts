@@ -1,4 +1,4 @@
-import { isJsonObject, type JsonObject, type JsonValue } from './jsonBytes.ts';
+import type { ExactResource } from './searchset.ts';
 
 /**
  * Which records a resource names: the patients it belongs to, and what can be fetched through it.
@@ -11,73 +11,67 @@ export interface RecordName {
 }
 
 export interface ResourceReferences {
-  /** Distinct ids of all patients that any Reference names; a Patient names itself. */
-  readonly patients: readonly string[];
+  /** Ids of all patients that any Reference names; a Patient names itself. */
+  readonly patients: ReadonlySet<string>;
   /** Those of them that the resource is about: its subject, patient, beneficiary, individual, for or participant. */
-  readonly subjectPatients: readonly string[];
-  /** Distinct records other than patients that this server holds: References, attachments' Binaries, canonicals. */
+  readonly subjectPatients: ReadonlySet<string>;
+  /** Records other than patients that this server holds, in order: References, Binaries of attachments, canonicals. */
   readonly others: readonly RecordName[];
-  /** How many point elsewhere: another server, urn:uuid:, or nothing that can be read. */
-  readonly foreign: number;
-  /** How many name no record: an identifier alone, or a search (`Practitioner?identifier=...`). */
-  readonly logical: number;
-  /** How many point into the resource itself (`#x`). */
-  readonly contained: number;
 }
 
-type Target = RecordName | 'foreign' | 'logical' | 'contained';
+/** Reads what a resource refers to; made for one server by `referenceReader`. */
+export type ReadReferences = (
+  resource: Pick<ExactResource, 'resourceType' | 'resourceId' | 'named'>,
+) => ResourceReferences;
 
 /** `.` and `..` are no ids: in a URL they climb. */
 const RECORD =
   /^([A-Z][A-Za-z]{0,63})\/((?!\.{1,2}(?:\/|$))[A-Za-z0-9._-]{1,255})(?:\/_history\/[A-Za-z0-9._-]{1,255})?$/;
-const SEARCH = /^[A-Z][A-Za-z]{0,63}\?/;
-/** What a Reference without `reference` may hold (FHIR R4, 2.3.0). */
-const REFERENCE_KEYS = ['type', 'identifier', 'display', 'id', 'extension'];
-const SUBJECT_KEYS = ['subject', 'patient', 'beneficiary', 'individual', 'for'];
+/** Most resources name the same few records: those of late are not made out anew. */
+const REMEMBERED = 1_000;
 
 /**
- * Everything that `resource` refers to. Relative references and absolute ones under `base` are the same record,
- * with or without a version; a canonical's `|version` is left out.
+ * Relative references and absolute ones under `base` are the same record, with or without a version; a canonical's
+ * `|version` is left out. What names no record of this server (another server's, `urn:uuid:`, `#contained`, an
+ * identifier alone, a search) is passed over.
  * @param base the FHIR base; a slash at its end does not matter
  */
-export function referencesIn(resource: JsonObject, base: string): ResourceReferences {
-  const prefix = base.replace(/\/+$/, '') + '/';
-  const patients = new Set<string>();
-  const others = new Map<string, RecordName>();
-  const counts = { foreign: 0, logical: 0, contained: 0 };
-  const add = (target: Target): void => {
-    if (typeof target === 'string') counts[target]++;
-    else if (target.resourceType === 'Patient') patients.add(target.resourceId);
-    else others.set(`${target.resourceType}/${target.resourceId}`, target);
+export function referenceReader(base: string): ReadReferences {
+  const prefix = base.endsWith('/') ? base : `${base}/`;
+  const remembered = new Map<string, RecordName | undefined>();
+  const recordOf = (reference: string): RecordName | undefined => {
+    if (remembered.has(reference)) return remembered.get(reference);
+    if (remembered.size >= REMEMBERED) remembered.clear();
+    const record = recordIn(reference, prefix);
+    remembered.set(reference, record);
+    return record;
   };
-
-  const stack: (JsonObject | readonly JsonValue[])[] = [resource];
-  for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
-    if (isArray(node)) {
-      for (const item of node) if (typeof item === 'object' && item !== null) stack.push(item);
-      continue;
-    }
-    for (const key in node) {
-      const value = node[key];
-      if (typeof value === 'object' && value !== null) {
-        if (key === 'identifier' && isLogical(node)) counts.logical++;
-        else if (key === 'instantiatesCanonical' && isArray(value))
-          for (const item of value) addCanonical(item, prefix, add);
-        stack.push(value);
-      } else if (typeof value === 'string') {
-        if (key === 'reference') add(targetOf(value, prefix));
-        else if (key === 'url') addAttachment(value, 'contentType' in node, prefix, add);
-        else if (key === 'questionnaire' || key === 'instantiatesCanonical') addCanonical(value, prefix, add);
+  return ({ resourceType, resourceId, named }) => {
+    const patients = new Set<string>();
+    const subjectPatients = new Set<string>();
+    const others: RecordName[] = [];
+    for (const { text, as } of named) {
+      // The URL of an extension, nearly always.
+      if (as === 'url' && !text.includes('Binary/')) continue;
+      const record = recordOf(as === 'canonical' ? withoutVersion(text) : text);
+      if (record === undefined || (as === 'url' && record.resourceType !== 'Binary')) continue;
+      if (record.resourceType !== 'Patient') others.push(record);
+      else {
+        patients.add(record.resourceId);
+        if (as === 'subject') subjectPatients.add(record.resourceId);
       }
     }
-  }
+    if (resourceType === 'Patient') {
+      patients.add(resourceId);
+      subjectPatients.add(resourceId);
+    }
+    return { patients, subjectPatients, others };
+  };
+}
 
-  const subjects = subjectsOf(resource, prefix);
-  if (resource.resourceType === 'Patient' && typeof resource.id === 'string') {
-    patients.add(resource.id);
-    subjects.add(resource.id);
-  }
-  return { patients: [...patients], subjectPatients: [...subjects], others: [...others.values()], ...counts };
+function withoutVersion(canonical: string): string {
+  const bar = canonical.indexOf('|');
+  return bar < 0 ? canonical : canonical.slice(0, bar);
 }
 
 /**
@@ -91,40 +85,17 @@ export function belongsTo(
   patientId: string,
 ): 'patient' | 'shared' | 'foreign' {
   const { patients, subjectPatients } = references;
-  if (subjectPatients.length > 0 && !subjectPatients.includes(patientId)) return 'foreign';
-  if (patients.length === 0) return 'shared';
-  if (!patients.includes(patientId)) return 'foreign';
-  return patients.length === 1 ? 'patient' : 'shared';
+  if (subjectPatients.size > 0 && !subjectPatients.has(patientId)) return 'foreign';
+  if (patients.size === 0) return 'shared';
+  if (!patients.has(patientId)) return 'foreign';
+  return patients.size === 1 ? 'patient' : 'shared';
 }
 
-/** Patients named where a resource says whom it is about. */
-function subjectsOf(resource: JsonObject, prefix: string): Set<string> {
-  const subjects = new Set<string>();
-  const add = (value: JsonValue | undefined): void => {
-    for (const item of isArray(value) ? value : [value]) {
-      if (!isJsonObject(item) || typeof item.reference !== 'string') continue;
-      const target = targetOf(item.reference, prefix);
-      if (typeof target === 'object' && target.resourceType === 'Patient') subjects.add(target.resourceId);
-    }
-  };
-  for (const key of SUBJECT_KEYS) add(resource[key]);
-  if (isArray(resource.participant)) {
-    for (const participant of resource.participant) {
-      if (!isJsonObject(participant)) continue;
-      add(participant.actor);
-      add(participant.individual);
-    }
-  }
-  return subjects;
-}
-
-function targetOf(reference: string, prefix: string): Target {
-  if (reference.charCodeAt(0) === 0x23) return 'contained';
+/** undefined for what is no record of this server. */
+function recordIn(reference: string, prefix: string): RecordName | undefined {
   const local = localPart(reference, prefix);
-  if (local === undefined) return 'foreign';
-  const found = RECORD.exec(local);
-  if (found) return { resourceType: found[1]!, resourceId: found[2]! };
-  return SEARCH.test(local) ? 'logical' : 'foreign';
+  const [, resourceType, resourceId] = (local !== undefined && RECORD.exec(local)) || [];
+  return resourceType === undefined ? undefined : { resourceType, resourceId: resourceId! };
 }
 
 /** The part after the base; `undefined` for what lies elsewhere. */
@@ -139,37 +110,4 @@ function localPart(reference: string, prefix: string): string | undefined {
   if (url.username !== '' || url.password !== '') return undefined;
   if (url.origin !== base.origin || !url.pathname.startsWith(base.pathname)) return undefined;
   return url.pathname.slice(base.pathname.length) + url.search;
-}
-
-/** `url` is the key of extensions too, nearly always; only a Binary of this server or an attachment counts. */
-function addAttachment(
-  url: string,
-  isAttachment: boolean,
-  prefix: string,
-  add: (target: Target) => void,
-): void {
-  if (!isAttachment && !url.startsWith('Binary/') && !url.includes('/Binary/')) return;
-  const target = targetOf(url, prefix);
-  if (typeof target === 'object' && target.resourceType === 'Binary') add(target);
-  else if (isAttachment) add('foreign');
-}
-
-/** Canonicals of other origins are names, not records to fetch: they are not even counted. */
-function addCanonical(value: JsonValue | undefined, prefix: string, add: (target: Target) => void): void {
-  if (typeof value !== 'string') return;
-  const bar = value.indexOf('|');
-  const target = targetOf(bar < 0 ? value : value.slice(0, bar), prefix);
-  if (typeof target === 'object') add(target);
-}
-
-/** Whether an object that has an `identifier` is a Reference by that identifier alone. */
-function isLogical(node: JsonObject): boolean {
-  if (!isJsonObject(node.identifier)) return false;
-  for (const key in node)
-    if (!REFERENCE_KEYS.includes(key.startsWith('_') ? key.slice(1) : key)) return false;
-  return true;
-}
-
-function isArray(value: unknown): value is readonly JsonValue[] {
-  return Array.isArray(value);
 }

@@ -1,37 +1,42 @@
 import { RoundsError } from '../errors.ts';
+import { isJsonObject, type JsonObject, type JsonValue } from './jsonBytes.ts';
 import {
-  compactJson,
-  cursorOf,
-  eachItem,
+  copyCompact,
   eachMember,
-  isJsonObject,
+  endOfKey,
+  endOfText,
+  endOfValue,
+  firstItem,
+  firstMember,
+  followingItem,
+  followingMember,
+  isKey,
   nextToken,
-  parseJson,
-  skipValue,
+  OPEN_LIST,
+  OPEN_OBJECT,
+  scanOf,
   stringAt,
-  withoutBom,
-  type Cursor,
-  type JsonObject,
-  type JsonValue,
-} from './jsonBytes.ts';
+  valueOfKey,
+  type JsonScan,
+} from './jsonScan.ts';
 import { classifyIssues, failureOfIssues, issuesOf, type OperationOutcomeIssue } from './outcome.ts';
+import { scanResource, type NamedText, type ScannedResource } from './resourceScan.ts';
 
 /**
  * Pages of a search, and the exact bytes of the resources in them.
  *
- * JSON.parse turns 1.50 into 1.5 and loses digits, so nothing that it returns is ever written. It validates the
- * text and gives the objects that decisions are made on; a scan over the bytes finds where each resource begins
- * and ends; both must agree on every entry's type and id, so a defect of the scan cannot go unseen.
+ * JSON.parse turns 1.50 into 1.5 and loses digits, and builds much that nobody looks at, so no resource is parsed: one
+ * walk over the bytes checks the JSON, finds where each resource begins and ends, and notes what decisions need of it.
  */
 
 /** One resource and its exact bytes. */
 export interface ExactResource {
   readonly resourceType: string;
   readonly resourceId: string;
-  /** The server's bytes on one line, white space between tokens left out, no newline at the end; own memory. */
+  /** The server's bytes on one line, white space between tokens left out, no newline at the end; not the answer's memory. */
   readonly bytes: Buffer;
-  /** For reading references and ids only. Never write it: numbers have lost their form. */
-  readonly resource: JsonObject;
+  /** The other records that it names, as it writes them. */
+  readonly named: readonly NamedText[];
 }
 
 /** One entry of a searchset that is a resource (FHIR R4, Bundle.entry.search.mode; absent counts as match). */
@@ -48,17 +53,6 @@ export interface SearchsetPage {
   readonly outcomes: readonly OperationOutcomeIssue[];
 }
 
-/** What a server said with 200. */
-export type Answer =
-  | { readonly kind: 'searchset'; readonly page: SearchsetPage }
-  | { readonly kind: 'outcome'; readonly issues: readonly OperationOutcomeIssue[] }
-  | { readonly kind: 'resource'; readonly resource: ExactResource };
-
-const QUOTE = 0x22;
-const OPEN_BRACKET = 0x5b;
-const BACKSLASH = 0x5c;
-const OPEN_BRACE = 0x7b;
-
 /** FHIR allows 64 characters; Epic's ids exceed that (M). */
 const RESOURCE_ID = /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,255}$/;
 const RESOURCE_TYPE = /^[A-Z][A-Za-z]{0,63}$/;
@@ -69,86 +63,167 @@ export function isResourceId(text: unknown): text is string {
 }
 
 /**
- * Reads any FHIR JSON body: a searchset page, a lone OperationOutcome, or a resource.
+ * Reads one page of a search. A lone OperationOutcome that says nothing but "none found" (4101) is an empty page.
  * Linear in the body's length; nothing returned shares its memory.
  * @throws RoundsError FHIR_NOT_JSON: not JSON or not UTF-8 (a proxy's HTML page, a body cut short).
- * @throws RoundsError FHIR_MALFORMED: JSON, but not FHIR, or a Bundle of another type than searchset, an entry
- * without a resource, a resource without a type or a valid id, a next link without a URL, nesting over 200.
- */
-export function readAnswer(body: Buffer): Answer {
-  const value = parseJson(body);
-  if (!isJsonObject(value)) throw malformed('the answer is JSON, but no resource');
-  const bytes = withoutBom(body);
-  if (value.resourceType === 'Bundle') return { kind: 'searchset', page: pageOf(value, bytes) };
-  if (value.resourceType === 'OperationOutcome') return { kind: 'outcome', issues: issuesOf(value) };
-  const cursor = cursorOf(bytes);
-  nextToken(cursor);
-  return { kind: 'resource', resource: exactResource(value, bytes, scanResource(cursor, 0), 'the answer') };
-}
-
-/**
- * Reads one page of a search. A lone OperationOutcome that says nothing but "none found" (4101) is an empty page.
- * @throws RoundsError as `readAnswer` does; FHIR_MALFORMED for a resource that is no Bundle; for any other lone
- * OperationOutcome the failure that it stands for.
+ * @throws RoundsError FHIR_MALFORMED: JSON, but no searchset, an entry without a resource, a resource without a type or
+ * a valid id, a next link without a URL, nesting over 200. For any other lone OperationOutcome the failure that it stands
+ * for.
  */
 export function readSearchset(body: Buffer): SearchsetPage {
-  const answer = readAnswer(body);
-  if (answer.kind === 'searchset') return answer.page;
-  if (answer.kind === 'resource')
+  const scan = scanOf(body);
+  const bundle = scanBundle(scan);
+  if (bundle.resourceType === 'OperationOutcome') return emptyPage(outcomeIn(scan, 0, scan.bytes.length));
+  if (bundle.resourceType !== 'Bundle')
     throw malformed('the answer is a single resource where a searchset was expected');
-  const { empty, gap, transient } = classifyIssues(answer.issues);
-  if (!empty || gap || transient) throw transient ?? failureOfIssues(answer.issues);
-  return { entries: [], next: undefined, total: 0, outcomes: answer.issues };
-}
-
-/**
- * Reads the answer to a read.
- * @throws RoundsError as `readAnswer` does; FHIR_MALFORMED for a Bundle; for an OperationOutcome the failure
- * that it stands for.
- */
-export function readResource(body: Buffer): ExactResource {
-  const answer = readAnswer(body);
-  if (answer.kind === 'resource') return answer.resource;
-  if (answer.kind === 'outcome') throw failureOfIssues(answer.issues);
-  throw malformed('the answer is a Bundle where a single resource was expected');
-}
-
-function pageOf(bundle: JsonObject, bytes: Buffer): SearchsetPage {
   if (bundle.type !== 'searchset') throw malformed('the answer is a Bundle, but no searchset');
-  const listed = bundle.entry ?? [];
-  if (!isArray(listed) || bundle.entry === null) throw malformed('Bundle.entry is no array');
-  const spans = scanEntries(bytes);
-  if (spans.length !== listed.length) throw malformed('the entries could not be told apart');
+  if (bundle.entries === undefined) throw malformed('Bundle.entry is no array');
 
-  const entries: SearchsetEntry[] = [];
   const outcomes: OperationOutcomeIssue[] = [];
-  listed.forEach((entry, index) => {
+  const found: NamedResource[] = [];
+  const modes: SearchsetEntry['mode'][] = [];
+  bundle.entries.forEach(({ resource, mode }, index) => {
     const where = `entry ${index + 1}`;
-    const resource = isJsonObject(entry) ? entry.resource : undefined;
-    if (!isJsonObject(entry) || !isJsonObject(resource)) throw malformed(`${where} has no resource`);
-    const mode = modeOf(entry, where);
+    if (resource === undefined) throw malformed(`${where} has no resource`);
+    if (mode === 'unknown') throw malformed(`${where} has an unknown search.mode`);
     if (resource.resourceType === 'OperationOutcome') {
-      outcomes.push(...issuesOf(resource));
+      outcomes.push(...outcomeIn(scan, resource.start, resource.end));
       return;
     }
     // Leaving it out as an outcome could lose data, writing it as a match could add some.
     if (mode === 'outcome') throw malformed(`${where} is marked as an outcome and is none`);
-    entries.push({ mode, ...exactResource(resource, bytes, spans[index], where) });
+    found.push(checked(resource, where));
+    modes.push(mode);
   });
-  const total = typeof bundle.total === 'number' && Number.isInteger(bundle.total) ? bundle.total : undefined;
-  return { entries, next: nextLinkOf(bundle), total, outcomes };
+  const copies = copiesOf(scan, found);
+  const entries = found.map((resource, index) => ({
+    mode: modes[index]!,
+    resourceType: resource.resourceType,
+    resourceId: resource.resourceId,
+    bytes: copies[index]!,
+    named: resource.named,
+  }));
+  return { entries, next: nextLinkOf(bundle.links), total: bundle.total, outcomes };
 }
 
-function modeOf(entry: JsonObject, where: string): 'match' | 'include' | 'outcome' {
-  const mode = isJsonObject(entry.search) ? entry.search.mode : undefined;
+function emptyPage(issues: readonly OperationOutcomeIssue[]): SearchsetPage {
+  const { empty, gap, transient } = classifyIssues(issues);
+  if (!empty || gap || transient) throw transient ?? failureOfIssues(issues);
+  return { entries: [], next: undefined, total: 0, outcomes: issues };
+}
+
+/**
+ * Reads the answer to a read.
+ * @throws RoundsError as `readSearchset` does; FHIR_MALFORMED for a Bundle; for an OperationOutcome the failure
+ * that it stands for.
+ */
+export function readResource(body: Buffer): ExactResource {
+  const scan = scanOf(body);
+  const start = nextToken(scan, 0);
+  if (scan.bytes[start] !== OPEN_OBJECT) throw notResource(scan, start);
+  const resource = scanResource(scan, start, 0);
+  endOfText(scan, resource.end);
+  if (resource.resourceType === 'OperationOutcome')
+    throw failureOfIssues(outcomeIn(scan, start, resource.end));
+  if (resource.resourceType === 'Bundle')
+    throw malformed('the answer is a Bundle where a single resource was expected');
+  const { resourceType, resourceId, named } = checked(resource, 'the answer');
+  const [bytes] = copiesOf(scan, [resource]);
+  return { resourceType, resourceId, bytes: bytes!, named };
+}
+
+/** What stands in a Bundle, as far as it was found in its place. */
+interface ScannedBundle {
+  resourceType: string | undefined;
+  type: string | undefined;
+  total: number | undefined;
+  links: JsonValue | undefined;
+  /** undefined where `entry` is no array. */
+  entries: readonly ScannedEntry[] | undefined;
+}
+
+interface ScannedEntry {
+  /** undefined where there is none. */
+  readonly resource: ScannedResource | undefined;
+  readonly mode: SearchsetEntry['mode'] | 'outcome' | 'unknown';
+}
+
+/** Walks the whole text; of members with one name the last counts, as with JSON.parse. */
+function scanBundle(scan: JsonScan): ScannedBundle {
+  const start = nextToken(scan, 0);
+  if (scan.bytes[start] !== OPEN_OBJECT) throw notResource(scan, start);
+  const bundle: ScannedBundle = {
+    ...{ resourceType: undefined, type: undefined, total: undefined, links: undefined },
+    entries: [],
+  };
+  const end = eachMember(scan, start, 0, (key, at) => {
+    if (key === 'entry') return scanEntries(scan, at, bundle);
+    const valueEnd = endOfValue(scan, at, 1);
+    if (key === 'resourceType') bundle.resourceType = stringAt(scan, at, valueEnd);
+    else if (key === 'type') bundle.type = stringAt(scan, at, valueEnd);
+    else if (key === 'link') bundle.links = parsed(scan, at, valueEnd);
+    else if (key === 'total') {
+      const total = parsed(scan, at, valueEnd);
+      bundle.total = typeof total === 'number' && Number.isInteger(total) ? total : undefined;
+    }
+    return valueEnd;
+  });
+  endOfText(scan, end);
+  return bundle;
+}
+
+function scanEntries(scan: JsonScan, start: number, bundle: ScannedBundle): number {
+  if (scan.bytes[start] !== OPEN_LIST) {
+    bundle.entries = undefined;
+    return endOfValue(scan, start, 1);
+  }
+  const entries: ScannedEntry[] = [];
+  bundle.entries = entries;
+  let next = firstItem(scan, start, 1);
+  while (next >= 0) next = followingItem(scan, scanEntry(scan, next, entries));
+  return -next;
+}
+
+const RESOURCE = Buffer.from('resource');
+const SEARCH = Buffer.from('search');
+/** As nearly all servers write it. */
+const MATCH = Buffer.from('{"mode":"match"}');
+
+function scanEntry(scan: JsonScan, start: number, entries: ScannedEntry[]): number {
+  let resource: ScannedResource | undefined;
+  let mode: ScannedEntry['mode'] = 'match';
+  if (scan.bytes[start] !== OPEN_OBJECT) {
+    entries.push({ resource, mode });
+    return endOfValue(scan, start, 2);
+  }
+  let next = firstMember(scan, start, 2);
+  while (next >= 0) {
+    const keyEnd = endOfKey(scan, next);
+    const isResource = isKey(scan, next, keyEnd, RESOURCE);
+    const isSearch = !isResource && isKey(scan, next, keyEnd, SEARCH);
+    const at = valueOfKey(scan, keyEnd);
+    if (isResource) {
+      resource = scan.bytes[at] === OPEN_OBJECT ? scanResource(scan, at, 3) : undefined;
+    }
+    const end = isResource && resource !== undefined ? resource.end : endOfValue(scan, at, 3);
+    if (isSearch) mode = modeOf(scan, at, end);
+    next = followingMember(scan, end);
+  }
+  entries.push({ resource, mode });
+  return -next;
+}
+
+function modeOf(scan: JsonScan, start: number, end: number): ScannedEntry['mode'] {
+  if (MATCH.compare(scan.bytes, start, end) === 0) return 'match';
+  const search = parsed(scan, start, end);
+  const mode = isJsonObject(search) ? search.mode : undefined;
   if (mode === undefined) return 'match';
-  if (mode === 'match' || mode === 'include' || mode === 'outcome') return mode;
-  throw malformed(`${where} has an unknown search.mode`);
+  return mode === 'match' || mode === 'include' || mode === 'outcome' ? mode : 'unknown';
 }
 
 /** A next link that cannot be followed would end the search early and unseen, so it is an error. */
-function nextLinkOf(bundle: JsonObject): string | undefined {
-  const links = bundle.link ?? [];
+function nextLinkOf(links: JsonValue | undefined): string | undefined {
+  if (links === undefined || links === null) return undefined;
   if (!isArray(links)) throw malformed('Bundle.link is no array');
   let next: string | undefined;
   for (const link of links) {
@@ -160,95 +235,48 @@ function nextLinkOf(bundle: JsonObject): string | undefined {
   return next;
 }
 
-/** Where a resource stands in the text, and what the scan read as its type and id. */
-interface ResourceSpan {
-  readonly start: number;
-  readonly end: number;
-  readonly hasWhitespace: boolean;
-  readonly resourceType: string | undefined;
-  readonly resourceId: string | undefined;
-}
+type NamedResource = ScannedResource & Pick<ExactResource, 'resourceType' | 'resourceId'>;
 
-function exactResource(
-  resource: JsonObject,
-  bytes: Buffer,
-  span: ResourceSpan | undefined,
-  where: string,
-): ExactResource {
-  const { resourceType, id: resourceId } = resource;
-  if (typeof resourceType !== 'string' || !RESOURCE_TYPE.test(resourceType)) {
+/** The same resource, once its type and id are found good. */
+function checked(resource: ScannedResource, where: string): NamedResource {
+  const { resourceType, resourceId } = resource;
+  if (resourceType === undefined || !RESOURCE_TYPE.test(resourceType)) {
     throw malformed(`${where} has no resourceType`);
   }
   if (!isResourceId(resourceId)) throw malformed(`${where} has no valid id`);
-  if (span?.resourceType !== resourceType || span.resourceId !== resourceId) {
-    throw malformed(`the bytes of ${where} could not be told apart`);
+  return resource as NamedResource;
+}
+
+/** The exact bytes of each resource, in one piece of memory: so a page can be freed while they wait to be written. */
+function copiesOf(scan: JsonScan, resources: readonly ScannedResource[]): readonly Buffer[] {
+  const most = resources.reduce((sum, { start, end }) => sum + end - start, 0);
+  const block = Buffer.allocUnsafe(most);
+  const ends: number[] = [];
+  let length = 0;
+  for (const { start, end, hasWhitespace } of resources) {
+    length += hasWhitespace
+      ? copyCompact(scan, start, end, block, length)
+      : scan.bytes.copy(block, length, start, end);
+    ends.push(length);
   }
-  const exact = bytes.subarray(span.start, span.end);
-  // Copied out, so that the page can be freed while a resource waits to be written.
-  return {
-    resourceType,
-    resourceId,
-    bytes: span.hasWhitespace ? compactJson(exact) : Buffer.from(exact),
-    resource,
-  };
+  // What is kept takes no more than its own length.
+  const exact = length === most ? block : Buffer.from(block.subarray(0, length));
+  return ends.map((end, index) => exact.subarray(ends[index - 1] ?? 0, end));
 }
 
-/** The span of each entry's resource; `undefined` for an entry without one. As in JSON.parse, the last key wins. */
-function scanEntries(bytes: Buffer): readonly (ResourceSpan | undefined)[] {
-  const cursor = cursorOf(bytes);
-  let spans: (ResourceSpan | undefined)[] = [];
-  nextToken(cursor);
-  eachMember(cursor, (keyStart, keyEnd) => {
-    if (!keyIs(bytes, keyStart, keyEnd, 'entry')) return skipValue(cursor, 1);
-    spans = [];
-    if (bytes[cursor.at] !== OPEN_BRACKET) return skipValue(cursor, 1);
-    eachItem(cursor, () => {
-      spans.push(bytes[cursor.at] === OPEN_BRACE ? scanEntry(cursor) : void skipValue(cursor, 2));
-    });
-  });
-  return spans;
+/** A value between the bytes of a text that was walked. Never to be written: numbers have lost their form. */
+function parsed({ bytes }: JsonScan, start: number, end: number): JsonValue {
+  return JSON.parse(bytes.toString('utf8', start, end)) as JsonValue;
 }
 
-function scanEntry(cursor: Cursor): ResourceSpan | undefined {
-  let span: ResourceSpan | undefined;
-  eachMember(cursor, (keyStart, keyEnd) => {
-    if (!keyIs(cursor.bytes, keyStart, keyEnd, 'resource')) skipValue(cursor, 3);
-    else if (cursor.bytes[cursor.at] === OPEN_BRACE) span = scanResource(cursor, 3);
-    else span = void skipValue(cursor, 3);
-  });
-  return span;
+function outcomeIn(scan: JsonScan, start: number, end: number): readonly OperationOutcomeIssue[] {
+  return issuesOf(parsed(scan, start, end) as JsonObject);
 }
 
-function scanResource(cursor: Cursor, depth: number): ResourceSpan {
-  const { bytes, at: start } = cursor;
-  let resourceType: string | undefined;
-  let resourceId: string | undefined;
-  eachMember(cursor, (keyStart, keyEnd) => {
-    const valueStart = cursor.at;
-    skipValue(cursor, depth + 1);
-    if (keyIs(bytes, keyStart, keyEnd, 'resourceType')) resourceType = textAt(bytes, valueStart, cursor.at);
-    else if (keyIs(bytes, keyStart, keyEnd, 'id')) resourceId = textAt(bytes, valueStart, cursor.at);
-  });
-  return { start, end: cursor.at, hasWhitespace: cursor.lastWhitespace >= start, resourceType, resourceId };
-}
-
-function textAt(bytes: Buffer, start: number, end: number): string | undefined {
-  return bytes[start] === QUOTE ? stringAt(bytes, start, end) : undefined;
-}
-
-/** Whether the key between its quotes is `name`, compared byte by byte; decoded only where it holds an escape. */
-function keyIs(bytes: Buffer, start: number, end: number, name: string): boolean {
-  const length = end - start - 2;
-  if (length === name.length) {
-    let same = 0;
-    while (same < length && bytes[start + 1 + same] === name.charCodeAt(same)) same++;
-    if (same === length) return true;
-  }
-  if (length <= name.length) return false;
-  for (let at = start + 1; at < end - 1; at++) {
-    if (bytes[at] === BACKSLASH) return stringAt(bytes, start, end) === name;
-  }
-  return false;
+/** What to throw for a text that is no object; that it is JSON is seen first. */
+function notResource(scan: JsonScan, start: number): RoundsError {
+  endOfText(scan, endOfValue(scan, start, 0));
+  return malformed('the answer is JSON, but no resource');
 }
 
 function isArray(value: JsonValue): value is readonly JsonValue[] {

@@ -1,7 +1,15 @@
 import { MAX_JSON_DEPTH } from '../fhir/jsonBytes.ts';
 import { RoundsError } from '../errors.ts';
 import type { LineKey } from './lineKey.ts';
-import { beginOfNumber, behindEscape, endOfPlain, ENDED, nextInNumber, wordOf, WRONG } from './jsonTokens.ts';
+import {
+  beginOfNumber,
+  behindEscape,
+  endOfPlain,
+  ENDED,
+  nextInNumber,
+  wordOf,
+  WRONG,
+} from '../fhir/jsonTokens.ts';
 import { LineSubject, OTHER_MEMBER, type Member } from './lineSubject.ts';
 import { Utf8Check } from './utf8Check.ts';
 

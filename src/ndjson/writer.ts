@@ -31,8 +31,10 @@ export interface NdjsonWriterOptions {
 interface OpenPart {
   readonly resourceType: string;
   readonly part: number;
-  /** undefined while it is closed to spare the process' file handles. */
+  /** undefined until something is written, and while it is closed to spare the process' file handles. */
   handle: FileHandle | undefined;
+  /** Whether the file is there. */
+  isMade: boolean;
   readonly hash: Hash;
   bytes: number;
   count: number;
@@ -98,6 +100,7 @@ export class NdjsonWriter {
       this.#current.set(part.resourceType, {
         ...part,
         handle: undefined,
+        isMade: true,
         hash,
         pending: [],
         unsynced: false,
@@ -111,7 +114,7 @@ export class NdjsonWriter {
   }
 
   /** Remembers one resource. The bytes are kept until `write`. */
-  async append(resourceType: string, line: Buffer): Promise<void> {
+  append(resourceType: string, line: Buffer): void {
     this.#assertOpen();
     const size = line.length + 1;
     let part = this.#current.get(resourceType);
@@ -120,39 +123,30 @@ export class NdjsonWriter {
       this.#retired.push(part);
       part = undefined;
     }
-    part ??= await this.#openNext(resourceType);
+    part ??= this.#beginNext(resourceType);
     part.pending.push(line, NEWLINE);
     part.bytes += size;
     part.count++;
     this.#pendingBytes += size;
   }
 
-  async #openNext(resourceType: string): Promise<OpenPart> {
-    const { folder, fileName, modes, committed } = this.#options;
-    const taken = [...committed, ...this.#retired].filter((part) => part.resourceType === resourceType);
-    const part = Math.max(0, ...taken.map((one) => one.part)) + 1;
-    const name = fileName(resourceType, part);
-    try {
-      await this.#makeRoom();
-      const handle = await open(path.join(folder, name), 'wx', modes.file);
-      // open's mode passes through the umask; with export_mode = group the group is to read it.
-      if (!isWindows) await handle.chmod(modes.file);
-      const opened = {
-        resourceType,
-        part,
-        handle,
-        hash: createHash('sha256'),
-        bytes: 0,
-        count: 0,
-        pending: [],
-        unsynced: false,
-      };
-      this.#current.set(resourceType, opened);
-      this.#folderUnsynced = true;
-      return opened;
-    } catch (error) {
-      throw asFileError(error, name);
-    }
+  #beginNext(resourceType: string): OpenPart {
+    const taken = [...this.#options.committed, ...this.#finished, ...this.#retired].filter(
+      (part) => part.resourceType === resourceType,
+    );
+    const begun = {
+      resourceType,
+      part: Math.max(0, ...taken.map((one) => one.part)) + 1,
+      handle: undefined,
+      isMade: false,
+      hash: createHash('sha256'),
+      bytes: 0,
+      count: 0,
+      pending: [],
+      unsynced: false,
+    };
+    this.#current.set(resourceType, begun);
+    return begun;
   }
 
   /** Hands what is remembered to the operating system, without making it durable. */
@@ -209,11 +203,19 @@ export class NdjsonWriter {
   }
 
   async #handleOf(part: OpenPart): Promise<FileHandle> {
-    if (part.handle === undefined) {
-      const { folder, fileName } = this.#options;
-      await this.#makeRoom();
-      part.handle = await open(path.join(folder, fileName(part.resourceType, part.part)), 'a');
+    if (part.handle !== undefined) return part.handle;
+    const { folder, fileName, modes } = this.#options;
+    await this.#makeRoom();
+    const file = path.join(folder, fileName(part.resourceType, part.part));
+    if (part.isMade) {
+      part.handle = await open(file, 'a');
+      return part.handle;
     }
+    part.handle = await open(file, 'wx', modes.file);
+    part.isMade = true;
+    this.#folderUnsynced = true;
+    // open's mode passes through the umask; with export_mode = group the group is to read it.
+    if (!isWindows) await part.handle.chmod(modes.file);
     return part.handle;
   }
 

@@ -1,7 +1,12 @@
 import path from 'node:path';
 import { asRoundsError, RoundsError, type ErrorCode } from '../errors.ts';
 import type { FetchedPage, FhirClient, SearchParameters } from '../fhir/client.ts';
-import { belongsTo, referencesIn, type RecordName } from '../fhir/references.ts';
+import {
+  belongsTo,
+  type ReadReferences,
+  type RecordName,
+  type ResourceReferences,
+} from '../fhir/references.ts';
 import type { ExactResource, SearchsetEntry } from '../fhir/searchset.ts';
 import type { SearchedType } from '../run/plan.ts';
 import type { SnapshotSettings } from '../run/snapshot.ts';
@@ -20,7 +25,7 @@ export interface Search {
 export interface CrawlOptions {
   readonly client: FhirClient;
   readonly settings: SnapshotSettings;
-  readonly fhirBase: string;
+  readonly readReferences: ReadReferences;
   readonly spoolFolder: string;
   readonly budget: MemoryBudget;
   /** Whether records of this type are pulled where they are referred to. */
@@ -200,8 +205,7 @@ class SearchPull {
   async #readPatient(patientId: string): Promise<void> {
     await this.#permanentIsGap(async () => {
       const patient = await this.#options.client.read('Patient', patientId);
-      await this.#keep(patient, 'match');
-      await this.#kept.settle();
+      await this.#takeEntries([{ ...patient, mode: 'match' }]);
     });
   }
 
@@ -236,10 +240,21 @@ class SearchPull {
     for (const code of verdict.warnings) this.#warnings.add(code);
     if (verdict.gap) this.#gap ??= verdict.gap;
     if (verdict.merged) await this.#search.identity.merged();
+    return this.#takeEntries(page.entries);
+  }
+
+  async #takeEntries(entries: readonly SearchsetEntry[]): Promise<boolean> {
+    let identity = await this.#search.identity.current();
     let isNew = false;
-    for (const entry of page.entries) {
-      if (!this.#isAskedFor(entry)) this.#warnings.add('include-not-asked-for');
-      else if (await this.#keep(entry, entry.mode)) isNew = true;
+    for (const entry of entries) {
+      if (!this.#isAskedFor(entry)) {
+        this.#warnings.add('include-not-asked-for');
+        continue;
+      }
+      const references = this.#options.readReferences(entry);
+      // Nothing is waited for between two resources, but where one names another patient.
+      if (whose(references, identity) === 'foreign') identity = await this.#search.identity.merged();
+      if (this.#keep(entry, entry.mode, references, identity)) isNew = true;
     }
     await this.#kept.settle();
     return isNew;
@@ -252,21 +267,17 @@ class SearchPull {
     throw new RoundsError('FHIR_FOREIGN_TYPE', `a search of ${type.resourceType} brought another type`);
   }
 
-  async #keep(found: ExactResource, mode: 'match' | 'include'): Promise<boolean> {
-    const references = referencesIn(found.resource, this.#options.fhirBase);
-    const identity = await this.#search.identity.current();
-    if (identity.kind !== 'patient') return false;
-    let belongs = belongsTo(references, identity.survivorId);
-    if (belongs === 'foreign' && identity.patientId !== identity.survivorId) {
-      belongs = belongsTo(references, identity.patientId);
-    }
+  /** Whether it was new. Throws FHIR_FOREIGN_PATIENT. */
+  #keep(
+    found: ExactResource,
+    mode: 'match' | 'include',
+    references: ResourceReferences,
+    identity: Identity,
+  ): boolean {
+    const belongs = whose(references, identity);
+    if (belongs === 'nobody') return false;
     if (belongs === 'foreign') {
-      const merged = await this.#search.identity.merged();
-      if (merged.kind !== 'patient') return false;
-      belongs = belongsTo(references, merged.survivorId);
-      if (belongs === 'foreign') {
-        throw new RoundsError('FHIR_FOREIGN_PATIENT', 'a search of one patient brought another’s resource');
-      }
+      throw new RoundsError('FHIR_FOREIGN_PATIENT', 'a search of one patient brought another’s resource');
     }
     for (const record of references.others) {
       if (this.#options.isReferenced(record.resourceType)) {
@@ -275,9 +286,16 @@ class SearchPull {
     }
     // What comes along with a search may come along with another one too, or be the match of its own.
     const isOwn = mode === 'match' && belongs === 'patient' && !this.#mayComeAlong;
-    const uniqueness = isOwn ? 'search' : 'run';
-    return this.#kept.add(found.resourceType, found.resourceId, found.bytes, uniqueness);
+    return this.#kept.add(found, isOwn ? 'search' : 'run');
   }
+}
+
+/** Whose a resource is, seen from the search of one patient; `nobody`: the search brings nothing, so it does not matter. */
+function whose(references: ResourceReferences, identity: Identity): ReturnType<typeof belongsTo> | 'nobody' {
+  if (identity.kind !== 'patient') return 'nobody';
+  const { patientId, survivorId } = identity;
+  const belongs = belongsTo(references, survivorId);
+  return belongs === 'foreign' && patientId !== survivorId ? belongsTo(references, patientId) : belongs;
 }
 
 const NEEDS_RESTART: ReadonlySet<ErrorCode> = new Set<ErrorCode>([

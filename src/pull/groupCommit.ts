@@ -137,7 +137,7 @@ export class GroupCommit {
         await this.#putSearch(finished, draft);
         return this.#putWanted(finished.wanted, draft);
       case 'reference':
-        await this.#putReference(finished, draft);
+        this.#putReference(finished, draft);
         return this.#putWanted(finished.wanted, draft);
       case 'found':
         return putFound(finished, draft);
@@ -148,9 +148,11 @@ export class GroupCommit {
 
   async #putSearch({ kept }: FinishedSearch, draft: GroupDraft): Promise<void> {
     const { writer } = this.#options;
-    for await (const resource of kept) {
-      if (resource.uniqueness === 'run' && !this.#claim(resource, draft)) continue;
-      await writer.append(resource.resourceType, resource.bytes);
+    for await (const block of kept.blocks()) {
+      for (const resource of block) {
+        if (resource.uniqueness === 'run' && !this.#claim(resource, draft)) continue;
+        writer.append(resource.resourceType, resource.bytes);
+      }
       if (writer.pendingBytes > GROUP_BYTES) await writer.write();
     }
     draft.duplicates.same += kept.duplicates.same;
@@ -173,10 +175,10 @@ export class GroupCommit {
     return true;
   }
 
-  async #putReference({ record, outcome, bytes }: FinishedReference, draft: GroupDraft): Promise<void> {
+  #putReference({ record, outcome, bytes }: FinishedReference, draft: GroupDraft): void {
     const contentCrc = bytes === undefined ? 0 : crc32(bytes);
     draft.put({ ...record, state: STATE_OF_OUTCOME[outcome], contentCrc });
-    if (bytes !== undefined) await this.#options.writer.append(record.resourceType, bytes);
+    if (bytes !== undefined) this.#options.writer.append(record.resourceType, bytes);
   }
 
   #putWanted(wanted: ReadonlyMap<string, RecordName>, draft: GroupDraft): void {

@@ -22,7 +22,14 @@ export interface MemoryBudget {
   readonly limit: number;
 }
 
+/** `bytes` is undefined while they lie in the spool. */
 type Line = Omit<KeptResource, 'bytes'> & { readonly size: number; bytes: Buffer | undefined };
+
+/** Of one type: its name, once for all its lines, and by id the CRC of the copy that stays. */
+interface KeptType {
+  readonly name: string;
+  readonly ids: Map<string, number>;
+}
 
 /** A read for each resource would take longer than its download. */
 const BLOCK_BYTES = 1 << 20;
@@ -34,15 +41,13 @@ export const SPOOL_BYTES = 8 * 1024 * 1024;
  * What a search has brought so far. It is kept whole until the search ends, since a search is committed whole or
  * not at all; when it grows large it spools to a file, and only ids stay in memory.
  */
-export class KeptResources implements AsyncIterable<KeptResource> {
+export class KeptResources {
   readonly #spoolFile: string;
   readonly #budget: MemoryBudget;
   #lines: Line[] = [];
-  /** `Type/id` -> CRC of the copy that stays. */
-  #seen = new Map<string, number>();
+  #types = new Map<string, KeptType>();
   #spool: FileHandle | undefined;
   #spooledLines = 0;
-  #spooledBytes = 0;
   #memoryBytes = 0;
   #bytes = 0;
   readonly duplicates = { same: 0, differing: 0 };
@@ -61,20 +66,32 @@ export class KeptResources implements AsyncIterable<KeptResource> {
   }
 
   /** Keeps a resource unless its type and id came before; then the first copy stays. Whether it was new. */
-  add(resourceType: string, resourceId: string, bytes: Buffer, uniqueness: Uniqueness): boolean {
+  add(
+    { resourceType, resourceId, bytes }: Pick<KeptResource, 'resourceType' | 'resourceId' | 'bytes'>,
+    uniqueness: Uniqueness,
+  ): boolean {
     const contentCrc = crc32(bytes);
-    const key = `${resourceType}/${resourceId}`;
-    const before = this.#seen.get(key);
+    const { name, ids } = this.#type(resourceType);
+    const before = ids.get(resourceId);
     if (before !== undefined) {
       this.duplicates[before === contentCrc ? 'same' : 'differing']++;
       return false;
     }
-    this.#seen.set(key, contentCrc);
-    this.#lines.push({ resourceType, resourceId, uniqueness, contentCrc, size: bytes.length, bytes });
+    ids.set(resourceId, contentCrc);
+    this.#lines.push({ resourceType: name, resourceId, uniqueness, contentCrc, size: bytes.length, bytes });
     this.#bytes += bytes.length;
     this.#memoryBytes += bytes.length;
     this.#budget.used += bytes.length;
     return true;
+  }
+
+  #type(resourceType: string): KeptType {
+    let type = this.#types.get(resourceType);
+    if (type === undefined) {
+      type = { name: resourceType, ids: new Map() };
+      this.#types.set(resourceType, type);
+    }
+    return type;
   }
 
   /** To be awaited after each page: moves what is kept to disk when it, or all searches together, grew large. */
@@ -89,7 +106,6 @@ export class KeptResources implements AsyncIterable<KeptResource> {
         done += (await this.#spool.write(block, done)).bytesWritten;
       }
       for (const line of waiting) line.bytes = undefined;
-      this.#spooledBytes += block.length;
       this.#spooledLines = this.#lines.length;
       this.#freeMemory();
     } catch (error) {
@@ -102,26 +118,20 @@ export class KeptResources implements AsyncIterable<KeptResource> {
     this.#memoryBytes = 0;
   }
 
-  /** In the order in which they came; spooled resources are read back, a block at a time. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<KeptResource, void, undefined> {
-    let block: Buffer = Buffer.alloc(0);
-    let blockAt = 0;
+  /** All in the order in which they came; what was spooled is read back, a block at a time. */
+  async *blocks(): AsyncGenerator<readonly KeptResource[], void, undefined> {
     let at = 0;
-    for (const line of this.#lines) {
-      let { bytes } = line;
-      if (bytes === undefined) {
-        if (at + line.size > blockAt + block.length) {
-          block = await this.#readBack(
-            at,
-            Math.min(this.#spooledBytes - at, Math.max(BLOCK_BYTES, line.size)),
-          );
-          blockAt = at;
-        }
-        bytes = block.subarray(at - blockAt, at - blockAt + line.size);
-        at += line.size;
-      }
-      yield { ...line, bytes };
+    for (let from = 0; from < this.#spooledLines;) {
+      let to = from;
+      let size = 0;
+      do size += this.#lines[to++]!.size;
+      while (to < this.#spooledLines && size + this.#lines[to]!.size <= BLOCK_BYTES);
+      yield slices(this.#lines.slice(from, to), await this.#readBack(at, size));
+      at += size;
+      from = to;
     }
+    const inMemory = this.#spooledLines === 0 ? this.#lines : this.#lines.slice(this.#spooledLines);
+    if (inMemory.length > 0) yield inMemory as readonly KeptResource[];
   }
 
   async #readBack(at: number, size: number): Promise<Buffer> {
@@ -138,9 +148,8 @@ export class KeptResources implements AsyncIterable<KeptResource> {
   async clear(): Promise<void> {
     this.#freeMemory();
     this.#lines = [];
-    this.#seen = new Map();
+    this.#types = new Map();
     this.#spooledLines = 0;
-    this.#spooledBytes = 0;
     this.#bytes = 0;
     this.duplicates.same = 0;
     this.duplicates.differing = 0;
@@ -150,4 +159,10 @@ export class KeptResources implements AsyncIterable<KeptResource> {
       await rm(this.#spoolFile, { force: true });
     }
   }
+}
+
+/** The lines that a block holds, with their bytes. */
+function slices(lines: readonly Line[], block: Buffer): readonly KeptResource[] {
+  let at = 0;
+  return lines.map((line) => ({ ...line, bytes: block.subarray(at, (at += line.size)) }));
 }

@@ -1,6 +1,6 @@
 import { asRoundsError, RoundsError } from '../errors.ts';
 import type { FhirClient } from '../fhir/client.ts';
-import { referencesIn, type RecordName } from '../fhir/references.ts';
+import type { ReadReferences, RecordName } from '../fhir/references.ts';
 import type { ExactResource } from '../fhir/searchset.ts';
 import { tellTrouble, type Emit } from '../run/events.ts';
 import type { Ledger } from '../run/ledger.ts';
@@ -18,7 +18,7 @@ export interface ReferencePullOptions {
   readonly ledger: Ledger;
   readonly run: RunRow;
   readonly plan: PullPlan;
-  readonly fhirBase: string;
+  readonly readReferences: ReadReferences;
   readonly groupCommit: GroupCommit;
   readonly concurrency: number;
   readonly signal: AbortSignal;
@@ -166,11 +166,11 @@ async function readOrSearch(
 function finish(
   record: RecordName,
   found: ExactResource | undefined,
-  { plan, fhirBase, isReferenced }: ReferencePullOptions,
+  { plan, readReferences, isReferenced }: ReferencePullOptions,
 ): FinishedReference {
   const wanted = new Map<string, RecordName>();
   if (found) {
-    for (const other of referencesIn(found.resource, fhirBase).others) {
+    for (const other of readReferences(found).others) {
       if (isReferenced(other.resourceType)) wanted.set(`${other.resourceType}/${other.resourceId}`, other);
     }
   }

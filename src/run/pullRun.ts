@@ -2,6 +2,7 @@ import path from 'node:path';
 import { mkdir, rm } from 'node:fs/promises';
 import { asRoundsError } from '../errors.ts';
 import type { FhirClient } from '../fhir/client.ts';
+import { referenceReader } from '../fhir/references.ts';
 import { NdjsonWriter, type FinishedPart } from '../ndjson/writer.ts';
 import { partName } from '../publish/layout.ts';
 import type { AttachmentFolders, KeptAttachments } from '../pull/attachmentFiles.ts';
@@ -129,12 +130,13 @@ async function pullPass(
 ): Promise<void> {
   const { snapshot, client, fhirBase, concurrency, signal, emit, ledger, run, clock } = options;
   const { plan } = snapshot.settings;
+  const readReferences = referenceReader(fhirBase);
   const isReferenced = (resourceType: string): boolean => referencedTypeNo(plan, resourceType) !== undefined;
   const { attachments: rules } = plan;
   const crawl = {
     client,
     settings: snapshot.settings,
-    fhirBase,
+    readReferences,
     spoolFolder,
     budget: { used: 0, limit: MEMORY_BUDGET_BYTES },
     isReferenced,
@@ -152,7 +154,7 @@ async function pullPass(
     ledger,
     run,
     plan,
-    fhirBase,
+    readReferences,
     groupCommit,
     concurrency,
     signal,

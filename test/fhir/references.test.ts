@@ -1,18 +1,23 @@
 import { describe, expect, it } from 'vitest';
 import type { JsonObject } from '../../src/fhir/jsonBytes.ts';
-import { belongsTo, referencesIn } from '../../src/fhir/references.ts';
+import { scanOf } from '../../src/fhir/jsonScan.ts';
+import { belongsTo, referenceReader, type ResourceReferences } from '../../src/fhir/references.ts';
+import { scanResource } from '../../src/fhir/resourceScan.ts';
 import { readSearchset } from '../../src/fhir/searchset.ts';
 import { sampleFolder, sampleSearchsets } from './sampleData.ts';
 
 const BASE = 'https://fhir.example/api/FHIR/R4';
-const read = (resource: JsonObject, base = BASE) => referencesIn(resource, base);
-const namesOf = (resource: JsonObject, base = BASE): string[] =>
-  read(resource, base)
-    .others.map((name) => `${name.resourceType}/${name.resourceId}`)
-    .sort();
+const readText = (text: string, base = BASE): ResourceReferences => {
+  const { resourceType = '', resourceId = '', named } = scanResource(scanOf(Buffer.from(text)), 0, 0);
+  return referenceReader(base)({ resourceType, resourceId, named });
+};
+const read = (resource: JsonObject, base = BASE) => readText(JSON.stringify(resource), base);
+const namesOf = (resource: JsonObject, base = BASE): string[] => distinct(read(resource, base));
+const distinct = ({ others }: ResourceReferences): string[] =>
+  [...new Set(others.map((name) => `${name.resourceType}/${name.resourceId}`))].sort();
 const to = (reference: string): JsonObject => ({ reference });
 
-describe('referencesIn', () => {
+describe('referenceReader', () => {
   it('reads relative and same-base references, with and without a version, once each', () => {
     const resource = {
       resourceType: 'Observation',
@@ -29,11 +34,8 @@ describe('referencesIn', () => {
       ],
     };
     expect(namesOf(resource)).toEqual(['Device/v', 'Practitioner/d1', 'PractitionerRole/r.1-_']);
-    expect(read(resource)).toMatchObject({
-      patients: expect.arrayContaining(['p1', 'p2']),
-      subjectPatients: ['p1'],
-    });
-    expect(read(resource)).toMatchObject({ foreign: 0, logical: 0, contained: 0 });
+    expect(read(resource).patients).toEqual(new Set(['p1', 'p2']));
+    expect(read(resource).subjectPatients).toEqual(new Set(['p1']));
   });
 
   it.each([BASE, `${BASE}/`, 'https://FHIR.example:443/api/FHIR/R4'])(
@@ -63,27 +65,41 @@ describe('referencesIn', () => {
     'Location/a b',
     'location/l1',
     'Location/l1/extra',
+    'Practitioner?identifier=http://hl7.org/fhir/sid/us-npi|9999999169',
+    `${BASE}/Practitioner?identifier=1`,
+    '#c1',
+    '#',
     '',
-  ])('counts %s as foreign', (reference) => {
-    expect(read({ a: to(reference) })).toMatchObject({ others: [], foreign: 1, logical: 0, contained: 0 });
+  ])('passes over %s', (reference) => {
+    expect(read({ a: to(reference) })).toEqual({
+      patients: new Set(),
+      subjectPatients: new Set(),
+      others: [],
+    });
   });
 
-  it('counts contained and logical references', () => {
+  it('takes the reference of one that has an identifier, too', () => {
     const resource = {
       identifier: [{ value: 'no reference' }],
-      a: to('#c1'),
-      b: to('#'),
-      c: { identifier: { system: 's', value: 'v' }, display: 'd' },
-      d: to('Practitioner?identifier=http://hl7.org/fhir/sid/us-npi|9999999169'),
-      e: to(`${BASE}/Practitioner?identifier=1`),
-      f: { reference: 'Practitioner/d1', identifier: { value: 'v' } },
+      a: { identifier: { system: 's', value: 'v' }, display: 'd' },
+      b: { reference: 'Practitioner/d1', identifier: { value: 'v' } },
     };
-    expect(read(resource)).toMatchObject({ contained: 2, logical: 3, foreign: 0 });
     expect(namesOf(resource)).toEqual(['Practitioner/d1']);
   });
 
-  it('does not take a resource with a single identifier for a logical reference', () => {
-    expect(read({ resourceType: 'Composition', identifier: { value: 'v' } }).logical).toBe(0);
+  it('makes out each resource by itself, whatever came before', () => {
+    const reading = referenceReader(BASE);
+    const named = (text: string) => [{ text, as: 'reference' as const }];
+    for (let round = 0; round < 3; round++) {
+      for (let no = 0; no < 1500; no++) {
+        const { others } = reading({
+          resourceType: 'Basic',
+          resourceId: 'b',
+          named: named(`Location/l${no}`),
+        });
+        expect(others).toEqual([{ resourceType: 'Location', resourceId: `l${no}` }]);
+      }
+    }
   });
 
   it('reads Binaries of attachments wherever they are, and no other url', () => {
@@ -95,7 +111,6 @@ describe('referencesIn', () => {
       extension: [{ url: 'http://hl7.org/fhir/StructureDefinition/x' }, { url: 'race' }],
     };
     expect(namesOf(resource)).toEqual(['Binary/b1', 'Binary/b2']);
-    expect(read(resource).foreign).toBe(2);
   });
 
   it('reads canonicals of the same base without their version', () => {
@@ -109,7 +124,6 @@ describe('referencesIn', () => {
       part: { instantiatesCanonical: `${BASE}/ActivityDefinition/a1|3` },
     };
     expect(namesOf(resource)).toEqual(['ActivityDefinition/a1', 'PlanDefinition/d1', 'Questionnaire/q1']);
-    expect(read(resource).foreign).toBe(0);
   });
 
   it('finds the subject in each of its forms', () => {
@@ -124,48 +138,37 @@ describe('referencesIn', () => {
       { participant: [{ actor: to('Practitioner/d') }, { actor: p }] },
       { participant: [{ individual: p }] },
     ];
-    for (const resource of subjects) expect(read(resource).subjectPatients).toEqual(['p']);
-    expect(read({ target: [p], author: p, note: [{ subject: p }] }).subjectPatients).toEqual([]);
+    for (const resource of subjects) expect(read(resource).subjectPatients).toEqual(new Set(['p']));
+    expect(read({ target: [p], author: p, note: [{ subject: p }] }).subjectPatients.size).toBe(0);
   });
 
-  it('does not recurse', () => {
+  it('reads them however deep they are, and however their keys are written', () => {
     let nested: JsonObject = { subject: to('Practitioner/deep') };
-    for (let depth = 0; depth < 100_000; depth++) nested = { extension: [nested] };
+    for (let depth = 0; depth < 98; depth++) nested = { extension: [nested] };
     expect(namesOf(nested)).toEqual(['Practitioner/deep']);
+    const escaped = readText(
+      '{"\\u0073ubject" : {"\\u0072eference":"Patient\\/p"}, "a":{"r\\u0065ference":"Loc\\u0061tion/l"}}',
+    );
+    expect(distinct(escaped)).toEqual(['Location/l']);
+    expect(escaped.subjectPatients).toEqual(new Set(['p']));
   });
 
   it('is not confused by odd members', () => {
-    const odd = JSON.parse(
-      '{"reference":7,"subject":null,"participant":[null,1,{"actor":[]}],"url":null,"__proto__":{"reference":"Location/l"},"instantiatesCanonical":[1,null],"identifier":[]}',
-    ) as JsonObject;
-    expect(namesOf(odd)).toEqual(['Location/l']);
+    const odd =
+      '{"reference":7,"subject":null,"participant":[null,1,{"actor":[]}],"url":null,"__proto__":{"reference":"Location/l"},"instantiatesCanonical":[1,null],"identifier":[]}';
+    expect(distinct(readText(odd))).toEqual(['Location/l']);
   });
 
   describe.runIf(sampleFolder !== undefined)('on the sample patients', () => {
-    it('counts what a text search counts', () => {
+    it('are as many as a text search finds', () => {
       for (const text of sampleSearchsets(sampleFolder!)) {
-        const count = (pattern: RegExp): number => text.match(pattern)?.length ?? 0;
-        const found = { foreign: 0, logical: 0, contained: 0 };
-        for (const { resource } of readSearchset(Buffer.from(text)).entries) {
-          const references = read(resource);
-          found.foreign += references.foreign;
-          found.logical += references.logical;
-          found.contained += references.contained;
-        }
-        expect(found).toEqual({
-          foreign: count(/"reference": "urn:uuid:/g),
-          logical: count(/"reference": "[A-Z][A-Za-z]+\?/g) + identifierOnly(text),
-          contained: count(/"reference": "#/g),
-        });
+        const named = readSearchset(Buffer.from(text)).entries.flatMap((entry) => entry.named);
+        const references = named.filter(({ as }) => as === 'reference' || as === 'subject');
+        expect(references.length).toBe(text.match(/"reference": "/g)?.length ?? 0);
       }
     });
   });
 });
-
-/** References by identifier alone, as they stand in pretty-printed text: an object that begins with `identifier`. */
-function identifierOnly(text: string): number {
-  return text.match(/: \{\s+"identifier": \{/g)?.length ?? 0;
-}
 
 describe('belongsTo', () => {
   const whose = (resource: JsonObject): string => belongsTo(read(resource), 'p1');

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { RoundsError } from '../../src/errors.ts';
-import { isResourceId, readAnswer, readResource, readSearchset } from '../../src/fhir/searchset.ts';
+import { isResourceId, readResource, readSearchset } from '../../src/fhir/searchset.ts';
 import { randomFrom, randomSearchset, readByOracle } from './oracle.ts';
 import { sampleFolder, sampleSearchsets } from './sampleData.ts';
 
@@ -75,7 +75,8 @@ describe('exact bytes', () => {
       const { entries } = readSearchset(Buffer.from(text));
       expect(entries.map((entry) => entry.bytes.toString())).toEqual(expected);
       entries.forEach((entry) => {
-        expect(JSON.parse(entry.bytes.toString())).toEqual(entry.resource);
+        const { resourceType, id } = JSON.parse(entry.bytes.toString()) as Record<string, string>;
+        expect([entry.resourceType, entry.resourceId]).toEqual([resourceType, id]);
         expect(entry.bytes.includes(0x0a)).toBe(false);
       });
       resources += entries.length;
@@ -195,22 +196,26 @@ describe('readSearchset', () => {
   });
 });
 
-describe('readResource and readAnswer', () => {
-  it('read a single resource exactly', () => {
+describe('readResource', () => {
+  it('reads a single resource exactly', () => {
     const body = Buffer.from('\ufeff { "id" : "b1" ,\n"resourceType" : "Binary", "x": 1.50 }\n');
+    expect(readResource(body)).toMatchObject({ resourceType: 'Binary', resourceId: 'b1' });
     expect(readResource(body).bytes.toString()).toBe('{"id":"b1","resourceType":"Binary","x":1.50}');
-    expect(readAnswer(body)).toMatchObject({
-      kind: 'resource',
-      resource: { resourceType: 'Binary', resourceId: 'b1' },
-    });
   });
 
-  it('tell the three kinds of answer apart', () => {
-    expect(readAnswer(bundle(`{"resource":${patient}}`)).kind).toBe('searchset');
-    expect(readAnswer(Buffer.from('{"resourceType":"OperationOutcome"}'))).toEqual({
-      kind: 'outcome',
-      issues: [],
-    });
-    expect(errorOf(() => readResource(bundle(''))).code).toBe('FHIR_MALFORMED');
+  it('takes a resource that has entries of its own', () => {
+    const list = '{"entry":[{"item":{"reference":"Condition/c"}}],"resourceType":"List","id":"l"}';
+    expect(readResource(Buffer.from(list)).named).toEqual([{ text: 'Condition/c', as: 'reference' }]);
+  });
+
+  it.each([
+    ['an array', '[]', 'FHIR_MALFORMED'],
+    ['a searchset', bundle('').toString(), 'FHIR_MALFORMED'],
+    ['a resource without id', '{"resourceType":"Patient"}', 'FHIR_MALFORMED'],
+    ['something behind it', `${patient} {}`, 'FHIR_NOT_JSON'],
+    ['a cut one', patient.slice(0, -1), 'FHIR_NOT_JSON'],
+    ['an outcome without issues', '{"resourceType":"OperationOutcome"}', 'FHIR_OUTCOME'],
+  ])('of %s says so', (_what, text, code) => {
+    expect(errorOf(() => readResource(Buffer.from(text))).code).toBe(code);
   });
 });

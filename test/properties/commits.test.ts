@@ -88,12 +88,12 @@ describe('an unfinished file', () => {
             isFrozen: () => false,
           });
           const before = await NdjsonWriter.open(options([]));
-          for (const text of lines) await before.append('Basic', Buffer.from(text));
+          for (const text of lines) before.append('Basic', Buffer.from(text));
           const committed = await before.sync();
           await before.close();
           await appendFile(path.join(folder, 'Basic.ndjson'), torn);
           const after = await NdjsonWriter.open(options(committed));
-          await after.append('Basic', Buffer.from(next));
+          after.append('Basic', Buffer.from(next));
           await after.sync();
           const [part] = await after.finish();
           const all = [...lines, next];

@@ -1,7 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { compactJson } from '../../src/fhir/jsonBytes.ts';
-import { readAnswer, readResource } from '../../src/fhir/searchset.ts';
+import { RoundsError } from '../../src/errors.ts';
+import { referenceReader } from '../../src/fhir/references.ts';
+import { readResource, readSearchset } from '../../src/fhir/searchset.ts';
+import { compactOf } from '../fhir/compactOf.ts';
 
 /** JSON texts: every value with the freedom that the grammar leaves, and beside it its form without white space. */
 interface Text {
@@ -86,7 +88,7 @@ describe('the bytes of resources', () => {
   it('lose the white space between tokens and nothing else', () => {
     fc.assert(
       fc.property(value, space, ({ loose, compact }, around) => {
-        const cut = compactJson(Buffer.from(around + loose + around)).toString('utf8');
+        const cut = compactOf(Buffer.from(around + loose + around)).toString('utf8');
         expect(cut).toBe(compact);
         expect(JSON.parse(cut)).toEqual(JSON.parse(loose));
       }),
@@ -98,15 +100,9 @@ describe('the bytes of resources', () => {
       fc.property(resources, value, space, (list, noise, around) => {
         const entries = list.map(({ loose }) => `{"x":${noise.loose},"resource":${around}${loose}}`);
         const page = `${around}{"resourceType":"Bundle","type":"searchset",${around}"extra":${noise.loose},"entry":[${around}${entries.join(',')}]}`;
-        const answer = readAnswer(Buffer.from(page));
-        if (answer.kind !== 'searchset') throw new Error('no page');
-        expect(answer.page.entries.map(({ bytes }) => bytes.toString('utf8'))).toEqual(
-          list.map(({ compact }) => compact),
-        );
-        const oracle = JSON.parse(page) as { entry: { resource: unknown }[] };
-        expect(answer.page.entries.map(({ resource }) => resource)).toEqual(
-          oracle.entry.map(({ resource }) => resource),
-        );
+        const { entries: found } = readSearchset(Buffer.from(page));
+        expect(found.map(({ bytes }) => bytes.toString('utf8'))).toEqual(list.map(({ compact }) => compact));
+        expect(found.map(({ resourceId }) => resourceId)).toEqual(list.map((_, n) => `r${n}`));
       }),
     );
   });
@@ -126,7 +122,115 @@ describe('the bytes of resources', () => {
       fc.property(value, fc.double({ min: 0, max: 1, noNaN: true }), ({ loose }, at) => {
         const whole = Buffer.from(`{"resourceType":"Basic","id":"r","x":${loose}}`);
         const cut = whole.subarray(0, Math.floor(at * (whole.length - 1)));
-        expect(() => readAnswer(cut)).toThrow(/JSON|UTF-8|empty/);
+        expect(() => readResource(cut)).toThrow(/JSON|UTF-8|empty/);
+      }),
+    );
+  });
+
+  it('are taken exactly where JSON.parse takes them, whatever was done to the text', () => {
+    const damage = fc.tuple(
+      fc.double({ min: 0, max: 0.999, noNaN: true }),
+      fc.constantFrom(
+        '',
+        ',',
+        ':',
+        '"',
+        '\\',
+        '{',
+        '}',
+        '[',
+        ']',
+        '0',
+        '-',
+        '.',
+        'e',
+        't',
+        ' ',
+        '\n',
+        '\u0001',
+        'é',
+      ),
+      fc.nat(2),
+    );
+    let taken = 0;
+    let refused = 0;
+    fc.assert(
+      fc.property(value, fc.array(damage, { minLength: 1, maxLength: 3 }), ({ loose }, damages) => {
+        let text = loose;
+        for (const [at, put, out] of damages) {
+          const from = Math.floor(at * text.length);
+          text = text.slice(0, from) + put + text.slice(from + out);
+        }
+        // Half a surrogate pair is no text that can be sent.
+        if (text === '' || Buffer.from(text).toString() !== text) return;
+        let isJson = true;
+        try {
+          JSON.parse(text);
+        } catch {
+          isJson = false;
+        }
+        let error: unknown;
+        try {
+          compactOf(Buffer.from(text));
+        } catch (thrown) {
+          error = thrown;
+        }
+        if (isJson) {
+          taken++;
+          expect(error).toBeUndefined();
+        } else {
+          refused++;
+          expect(error instanceof RoundsError && error.code).toBe('FHIR_NOT_JSON');
+        }
+      }),
+      { numRuns: 5_000 },
+    );
+    expect(taken).toBeGreaterThan(100);
+    expect(refused).toBeGreaterThan(1_000);
+  });
+});
+
+/** By objects, as against by bytes: every `reference` member's string, wherever it is. */
+function referencesByObjects(node: unknown): readonly string[] {
+  if (Array.isArray(node)) return node.flatMap(referencesByObjects);
+  if (typeof node !== 'object' || node === null) return [];
+  return Object.entries(node).flatMap(([key, item]) => [
+    ...(key === 'reference' && typeof item === 'string' ? [item] : []),
+    ...referencesByObjects(item),
+  ]);
+}
+
+describe('the records that a resource names', () => {
+  it('are those that a walk over its objects finds', () => {
+    const target = fc.constantFrom(
+      'Patient/p',
+      'Practitioner/d',
+      '#c',
+      'urn:uuid:x',
+      'Practitioner?a=b',
+      'Location/l.1',
+    );
+    const tree = fc.letrec<{ node: unknown }>((tie) => ({
+      node: fc.oneof(
+        { maxDepth: 4 },
+        fc.constantFrom(1.5, null, true, 'text'),
+        fc.record({ reference: fc.oneof(target, tie('node')), display: fc.string() }),
+        fc.array(tie('node'), { maxLength: 3 }),
+        fc.dictionary(fc.constantFrom('subject', 'a', 'url', 'participant', 'actor', 'x"y'), tie('node'), {
+          maxKeys: 3,
+        }),
+      ),
+    })).node;
+    fc.assert(
+      fc.property(tree, fc.constantFrom(undefined, 1, '\t'), (node, indent) => {
+        const resource = { resourceType: 'Basic', id: 'b', x: node };
+        const read = readResource(Buffer.from(JSON.stringify(resource, undefined, indent)));
+        const { patients, others } = referenceReader('https://fhir.example')(read);
+        const named = referencesByObjects(resource).filter((text) => /^[A-Z][a-z]+\/[a-z]/.test(text));
+        expect([...patients, ...others.map((one) => `${one.resourceType}/${one.resourceId}`)].length).toBe(
+          new Set(named.filter((text) => text.startsWith('Patient/'))).size +
+            named.filter((text) => !text.startsWith('Patient/')).length,
+        );
       }),
     );
   });

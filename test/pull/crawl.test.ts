@@ -1,4 +1,5 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { referenceReader } from '../../src/fhir/references.ts';
 import { FhirClient } from '../../src/fhir/client.ts';
 import { ServerGate } from '../../src/fhir/serverGate.ts';
 import { createUrlPolicy } from '../../src/fhir/urlPolicy.ts';
@@ -81,7 +82,7 @@ async function pull(answer: Answer, { type = searchedType('Observation'), others
     {
       client,
       settings,
-      fhirBase,
+      readReferences: referenceReader(fhirBase),
       spoolFolder: folder,
       budget: { used: 0, limit: 1e9 },
       isReferenced: (resourceType) => resourceType === 'Practitioner',
@@ -92,7 +93,9 @@ async function pull(answer: Answer, { type = searchedType('Observation'), others
 
 async function keptOf({ kept }: FinishedSearch): Promise<readonly string[]> {
   const names: string[] = [];
-  for await (const one of kept) names.push(`${one.resourceType}/${one.resourceId} ${one.uniqueness}`);
+  for await (const block of kept.blocks()) {
+    for (const one of block) names.push(`${one.resourceType}/${one.resourceId} ${one.uniqueness}`);
+  }
   return names;
 }
 

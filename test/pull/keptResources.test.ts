@@ -6,6 +6,7 @@ import {
   SPOOL_BYTES,
   type KeptResource,
   type MemoryBudget,
+  type Uniqueness,
 } from '../../src/pull/keptResources.ts';
 import { isWindows } from '../../src/system/files.ts';
 import { rejection } from '../support/rejection.ts';
@@ -19,14 +20,24 @@ function budgetOf(limit: number): MemoryBudget {
 
 async function all(kept: KeptResources): Promise<readonly KeptResource[]> {
   const found: KeptResource[] = [];
-  for await (const resource of kept) found.push(resource);
+  for await (const block of kept.blocks()) found.push(...block);
   return found;
+}
+
+function add(
+  kept: KeptResources,
+  resourceType: string,
+  resourceId: string,
+  bytes: Buffer,
+  uniqueness: Uniqueness,
+) {
+  return kept.add({ resourceType, resourceId, bytes }, uniqueness);
 }
 
 /** `count` resources of `size` bytes, each different from the others. */
 function addMany(kept: KeptResources, count: number, size: number, from = 0): void {
   for (let at = from; at < from + count; at++) {
-    kept.add('Observation', `o${at}`, Buffer.alloc(size, 33 + (at % 90)), at % 2 === 0 ? 'search' : 'run');
+    add(kept, 'Observation', `o${at}`, Buffer.alloc(size, 33 + (at % 90)), at % 2 === 0 ? 'search' : 'run');
   }
 }
 
@@ -39,11 +50,11 @@ async function setUp(limit = 64 * MEGABYTE) {
 describe('KeptResources', () => {
   it('keeps the first copy of a type and id, and counts the others', async () => {
     const { kept, budget } = await setUp();
-    expect(kept.add('Patient', 'a', Buffer.from('{"v":1}'), 'search')).toBe(true);
-    expect(kept.add('Patient', 'a', Buffer.from('{"v":1}'), 'search')).toBe(false);
-    expect(kept.add('Patient', 'a', Buffer.from('{"v":2}'), 'run')).toBe(false);
-    expect(kept.add('Device', 'a', Buffer.from('{"v":1}'), 'run')).toBe(true);
-    expect(kept.add('Patient', 'A', Buffer.from('{}'), 'search')).toBe(true);
+    expect(add(kept, 'Patient', 'a', Buffer.from('{"v":1}'), 'search')).toBe(true);
+    expect(add(kept, 'Patient', 'a', Buffer.from('{"v":1}'), 'search')).toBe(false);
+    expect(add(kept, 'Patient', 'a', Buffer.from('{"v":2}'), 'run')).toBe(false);
+    expect(add(kept, 'Device', 'a', Buffer.from('{"v":1}'), 'run')).toBe(true);
+    expect(add(kept, 'Patient', 'A', Buffer.from('{}'), 'search')).toBe(true);
     expect(kept.duplicates).toEqual({ same: 1, differing: 1 });
     expect([kept.count, kept.bytes, budget.used]).toEqual([3, 16, 16]);
     expect((await all(kept)).map((one) => [one.resourceType, one.uniqueness, one.bytes.toString()])).toEqual([
@@ -67,7 +78,7 @@ describe('KeptResources', () => {
     await kept.settle();
     expect(budget.used).toBe(0);
     expect(await readdir(folder)).toEqual(['search-7']);
-    expect(kept.add('Observation', 'o3', Buffer.alloc(MEGABYTE, 36), 'run')).toBe(false);
+    expect(add(kept, 'Observation', 'o3', Buffer.alloc(MEGABYTE, 36), 'run')).toBe(false);
     addMany(kept, 3, MEGABYTE, 9);
     await kept.settle();
     expect(budget.used).toBe(3 * MEGABYTE);

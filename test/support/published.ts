@@ -45,8 +45,8 @@ export async function stageRun(exports: string, runId = RUN_ID, modes = PRIVATE_
     committed: [],
     isFrozen: () => false,
   });
-  for (let no = 0; no < 4; no++) await writer.append('Patient', Buffer.from(`{"id":"p${no}","n":1.50}`));
-  await writer.append('Device', Buffer.from('{"id":"d"}'));
+  for (let no = 0; no < 4; no++) writer.append('Patient', Buffer.from(`{"id":"p${no}","n":1.50}`));
+  writer.append('Device', Buffer.from('{"id":"d"}'));
   await writer.sync();
   const parts = await writer.finish();
   await writeDurable(path.join(staging, 'report.txt'), 'a report', modes);

@@ -76,7 +76,7 @@ export function finishedSearch(
   const kept = new KeptResources(spool, { used: 0, limit: Number.MAX_SAFE_INTEGER });
   for (const [name, content, uniqueness = 'search'] of brought) {
     const { resourceType, resourceId } = recordOf(name);
-    kept.add(resourceType, resourceId, Buffer.from(content), uniqueness);
+    kept.add({ resourceType, resourceId, bytes: Buffer.from(content) }, uniqueness);
   }
   const outcome: Outcome = brought.length > 0 ? 'ok' : 'empty';
   return {
