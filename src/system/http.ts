@@ -159,7 +159,7 @@ async function exchange(via: Via, request: HttpRequest, timeoutMs: number): Prom
       .then(resolve, (error: unknown) => reject(asTransportError(error)))
       .finally(() => deadline.release());
   });
-  return { status, headers, body: await decompress(body, headers['content-encoding'], maxBytes) };
+  return { status, headers, body: decompress(body, headers['content-encoding'], maxBytes) };
 }
 
 async function openExchange(via: Via, request: HttpRequest, timeoutMs: number): Promise<HttpStream> {
