@@ -33,7 +33,7 @@ import { scanResource, type NamedText, type ScannedResource } from './resourceSc
 export interface ExactResource {
   readonly resourceType: string;
   readonly resourceId: string;
-  /** The server's bytes on one line, white space between tokens left out, no newline at the end; not the answer's memory. */
+  /** The server's bytes on one line, white space between tokens left out, no newline at the end. */
   readonly bytes: Buffer;
   /** The other records that it names, as it writes them. */
   readonly named: readonly NamedText[];
@@ -64,7 +64,7 @@ export function isResourceId(text: unknown): text is string {
 
 /**
  * Reads one page of a search. A lone OperationOutcome that says nothing but "none found" (4101) is an empty page.
- * Linear in the body's length; nothing returned shares its memory.
+ * Linear in the body's length. The body is not to be changed afterwards: resources may be parts of its memory.
  * @throws RoundsError FHIR_NOT_JSON: not JSON or not UTF-8 (a proxy's HTML page, a body cut short).
  * @throws RoundsError FHIR_MALFORMED: JSON, but no searchset, an entry without a resource, a resource without a type or
  * a valid id, a next link without a URL, nesting over 200. For any other lone OperationOutcome the failure that it stands
@@ -95,12 +95,12 @@ export function readSearchset(body: Buffer): SearchsetPage {
     found.push(checked(resource, where));
     modes.push(mode);
   });
-  const copies = copiesOf(scan, found);
+  const lines = linesOf(scan, found);
   const entries = found.map((resource, index) => ({
     mode: modes[index]!,
     resourceType: resource.resourceType,
     resourceId: resource.resourceId,
-    bytes: copies[index]!,
+    bytes: lines[index]!,
     named: resource.named,
   }));
   return { entries, next: nextLinkOf(bundle.links), total: bundle.total, outcomes };
@@ -128,7 +128,7 @@ export function readResource(body: Buffer): ExactResource {
   if (resource.resourceType === 'Bundle')
     throw malformed('the answer is a Bundle where a single resource was expected');
   const { resourceType, resourceId, named } = checked(resource, 'the answer');
-  const [bytes] = copiesOf(scan, [resource]);
+  const [bytes] = linesOf(scan, [resource]);
   return { resourceType, resourceId, bytes: bytes!, named };
 }
 
@@ -247,20 +247,31 @@ function checked(resource: ScannedResource, where: string): NamedResource {
   return resource as NamedResource;
 }
 
-/** The exact bytes of each resource, in one piece of memory: so a page can be freed while they wait to be written. */
-function copiesOf(scan: JsonScan, resources: readonly ScannedResource[]): readonly Buffer[] {
-  const most = resources.reduce((sum, { start, end }) => sum + end - start, 0);
-  const block = Buffer.allocUnsafe(most);
+/**
+ * The exact bytes of each resource: parts of the answer itself where they are most of its memory, as of nearly every page;
+ * else copies, so that little of what is kept is not wanted.
+ */
+function linesOf(scan: JsonScan, resources: readonly ScannedResource[]): readonly Buffer[] {
+  const { bytes } = scan;
+  let size = 0;
+  let isOnOneLine = true;
+  for (const { start, end, hasWhitespace } of resources) {
+    size += end - start;
+    if (hasWhitespace) isOnOneLine = false;
+  }
+  if (isOnOneLine && 2 * size >= bytes.buffer.byteLength) {
+    return resources.map(({ start, end }) => bytes.subarray(start, end));
+  }
+  const block = Buffer.allocUnsafe(size);
   const ends: number[] = [];
   let length = 0;
   for (const { start, end, hasWhitespace } of resources) {
     length += hasWhitespace
       ? copyCompact(scan, start, end, block, length)
-      : scan.bytes.copy(block, length, start, end);
+      : bytes.copy(block, length, start, end);
     ends.push(length);
   }
-  // What is kept takes no more than its own length.
-  const exact = length === most ? block : Buffer.from(block.subarray(0, length));
+  const exact = length === size ? block : Buffer.from(block.subarray(0, length));
   return ends.map((end, index) => exact.subarray(ends[index - 1] ?? 0, end));
 }
 

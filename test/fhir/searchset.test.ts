@@ -59,11 +59,16 @@ describe('exact bytes', () => {
     );
   });
 
-  it('gives each resource memory of its own', () => {
-    const page = bundle(`{"resource":${patient}},{"resource": ${patient}}`);
-    const { entries } = readSearchset(page);
-    page.fill(0);
-    expect(entries.map((entry) => entry.bytes.toString())).toEqual([patient, patient]);
+  it('keeps a page in memory for its resources alone', () => {
+    const padded = (padding: number): Buffer =>
+      Buffer.from(`{"x":"${'x'.repeat(padding)}",${bundle(`{"resource":${patient}}`).toString().slice(1)}`);
+    const [ofLarge] = readSearchset(padded(1_000_000)).entries;
+    expect(ofLarge?.bytes.toString()).toBe(patient);
+    expect(ofLarge?.bytes.buffer.byteLength).toBeLessThan(100_000);
+    const long = `{"resourceType":"Patient","id":"p1","x":"${'x'.repeat(1_000_000)}"}`;
+    const page = bundle(`{"resource":${long}},{"resource":${long}}`);
+    expect(readSearchset(page).entries.map(({ bytes }) => bytes.toString())).toEqual([long, long]);
+    expect(readSearchset(page).entries[1]?.bytes.buffer).toBe(page.buffer);
   });
 
   it('agrees with a plain tokenizer on random searchsets', () => {
