@@ -118,7 +118,7 @@ const PACKAGES = {
   nodemailer: ['report/mail.ts'],
   selfsigned: ['auth/certificate.ts', 'sandbox/'],
   'smtp-server': ['sandbox/'],
-  undici: ['system/http.ts'],
+  undici: ['system/dispatcher.ts'],
   winston: ['system/logger.ts'],
 };
 
