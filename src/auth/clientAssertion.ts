@@ -1,5 +1,5 @@
 import { randomUUID, type KeyObject } from 'node:crypto';
-import { SignJWT } from 'jose';
+import { SignJWT } from 'jose/jwt/sign';
 import { RoundsError } from '../errors.ts';
 import type { Clock } from '../system/clock.ts';
 import type { SigningAlgorithm } from './keys.ts';

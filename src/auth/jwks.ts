@@ -1,5 +1,5 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
-import { exportJWK } from 'jose';
+import { exportJWK } from 'jose/key/export';
 import { RoundsError } from '../errors.ts';
 import { asFileError, ensureFolder, writeAtomic } from '../system/files.ts';
 import path from 'node:path';

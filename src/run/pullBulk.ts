@@ -1,6 +1,5 @@
 import { asRoundsError } from '../errors.ts';
 import { partName } from '../publish/layout.ts';
-import { attachmentSources, pullExports } from '../pull/bulkExport.ts';
 import type { ExportPullOptions } from '../pull/exportContext.ts';
 import { closeAttachments, openAttachments } from './attachmentStage.ts';
 import type { RunDeps, Server } from './deps.ts';
@@ -26,6 +25,8 @@ export async function pullBulk(
   locks: RunLocks,
 ): Promise<PulledRun> {
   const { job, signal, emit } = shared;
+  // Some 20 files, which a crawl does not wait for.
+  const { attachmentSources, pullExports } = await import('../pull/bulkExport.ts');
   const { urlPolicy, capability } = server;
   const { bulk, api_settings: api, oauth_settings: oauth } = job.settings;
   const waitsForServer = (): void => {
