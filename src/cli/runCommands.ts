@@ -20,18 +20,22 @@ export const RUN_COMMANDS: readonly CommandSpec[] = [
       { flags: '--no-mail', text: 'leave the report in the outbox' },
       { flags: '--accept-roster', text: 'take a roster that lost more than max_roster_drop_percent' },
     ],
-    run: async (given, context) =>
-      (await import('../commands/run.ts')).runCommand(
+    run: async (given, context) => {
+      const [jobName] = given.args;
+      if (given.flag('dryRun')) {
+        return (await import('../commands/dryRun.ts')).dryRunCommand(jobName, context);
+      }
+      return (await import('../commands/run.ts')).runCommand(
         {
-          jobName: given.args[0],
-          dryRun: given.flag('dryRun'),
+          jobName,
           retryFailed: given.flag('retryFailed'),
           fresh: given.flag('fresh'),
           noMail: !given.flag('mail'),
           acceptRoster: given.flag('acceptRoster'),
         },
         context,
-      ),
+      );
+    },
   },
   {
     name: 'cancel',

@@ -6,7 +6,7 @@ import { openStateLedger, sendWaitingMail, type Surroundings } from '../compose.
 import { renderReport } from '../report/render.ts';
 import type { RunSummary } from '../report/summary.ts';
 import type { Ledger } from '../run/ledger.ts';
-import { checkAccess, checkInputs } from '../run/preflight.ts';
+import { checkAccess } from '../run/preflight.ts';
 import { asRoundsError } from '../errors.ts';
 import { chooseJob, EXIT, loadCommandConfig, type CommandContext } from './context.ts';
 import { runWith } from './oneRun.ts';
@@ -14,7 +14,6 @@ import { showProgress } from './progress.ts';
 
 export interface RunCommand {
   readonly jobName: string | undefined;
-  readonly dryRun: boolean;
   readonly retryFailed: boolean;
   readonly fresh: boolean;
   readonly noMail: boolean;
@@ -25,7 +24,6 @@ export interface RunCommand {
 export async function runCommand(command: RunCommand, context: CommandContext): Promise<number> {
   const config = await loadCommandConfig(context);
   const job = chooseJob(config, command.jobName);
-  if (command.dryRun) return dryRun(job, context);
   const summary = await runOnce(config, job, command, context);
   context.print(
     context.json
@@ -114,39 +112,4 @@ async function mail(
     const mails = left === 1 ? '1 mail waits' : `${left} mails wait`;
     context.note(`${mails} in the outbox (${lastCode ?? 'no mail settings'}) for whatever runs next`);
   }
-}
-
-/** `run --dry-run`: what a run would ask for; no request is made and nothing is written. */
-async function dryRun(job: JobConfig, context: CommandContext): Promise<number> {
-  await checkAccess(job, context.signal, 'look');
-  const { listed, roster } = await checkInputs(job, context.signal);
-  const result = {
-    job: job.jobName,
-    server: job.settings.epic_settings.epic_endpoint,
-    exportFolder: job.settings.paths.epic_data_export_folder,
-    method: job.method,
-    ...(roster === undefined
-      ? {}
-      : { patients: roster.patients, byMrn: roster.mrns, skippedRows: roster.skipped }),
-    types: listed.map(({ resourceType, queries }) => ({ resourceType, queries })),
-  };
-  const who =
-    roster === undefined
-      ? 'all patients that the server exports'
-      : `${roster.patients} patients (${roster.mrns} by MRN)`;
-  if (context.json) context.print(JSON.stringify(result));
-  else {
-    context.print(
-      [
-        `job ${result.job}: ${who} x ${listed.length} resource types${job.method === 'bulk' ? ', by bulk export' : ''}`,
-        `from ${result.server}`,
-        `into ${result.exportFolder}`,
-        ...result.types.map(({ resourceType, queries }) =>
-          `  ${resourceType} ${queries.filter(Boolean).join(' | ')}`.trimEnd(),
-        ),
-        'Which of these the server offers, and how, shows when it is asked; nothing was requested.',
-      ].join('\n'),
-    );
-  }
-  return EXIT.complete;
 }

@@ -9,7 +9,7 @@ export function runHere(site: Site, { retryFailed = false, fresh = false } = {})
   // As the program's entry does.
   process.umask(0o077);
   return runCommand(
-    { jobName: undefined, dryRun: false, retryFailed, fresh, noMail: false, acceptRoster: false },
+    { jobName: undefined, retryFailed, fresh, noMail: false, acceptRoster: false },
     {
       configFile: site.configFile,
       env: {},
