@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { ALL_COMMANDS } from './cli/allCommands.ts';
 import { GROUPS, SHARED_OPTIONS, type CommandSpec, type Given, type OptionSpec } from './cli/commandSpec.ts';
@@ -9,6 +10,11 @@ import { asRoundsError, RoundsError, type ErrorCode } from './errors.ts';
 
 // Every file this program makes is its owner's alone, unless a mode says otherwise.
 process.umask(0o077);
+
+// undici parses HTTP by WebAssembly, one great function, which V8 compiles anew with all its optimisations after some 30
+// answers: 150 ms of CPU and more, which the end of a short run waits for. The parser's share of a run is too small to earn
+// that back before some thousands of answers; so it comes then. V8 reads this before the first answer.
+setFlagsFromString('--wasm-tiering-budget=1000000000');
 
 const interrupted = new AbortController();
 for (const name of ['SIGINT', 'SIGTERM'] as const) {

@@ -1,6 +1,5 @@
 import { createRequire } from 'node:module';
 import { rootCertificates } from 'node:tls';
-import { setFlagsFromString } from 'node:v8';
 import type * as Undici from 'undici';
 import { asTransportError } from './httpError.ts';
 
@@ -26,7 +25,6 @@ const REQUEST = 'undici/lib/api/api-request.js';
 
 /** Opens a pool of keep-alive connections, by a proxy where one is named. */
 export function openDispatcher(options: DispatcherOptions): Undici.Dispatcher {
-  keepParserSimple();
   const tls = {
     // Said, so that NODE_TLS_REJECT_UNAUTHORIZED=0 in somebody's environment does not switch the check off.
     rejectUnauthorized: true,
@@ -61,15 +59,6 @@ export function requestBy(
     options: Undici.Dispatcher.RequestOptions,
   ) => Promise<Undici.Dispatcher.ResponseData>;
   return request.call(dispatcher, options);
-}
-
-/**
- * undici parses HTTP by WebAssembly, one great function, which V8 compiles anew with all its optimisations after some
- * 30 answers: 150 ms of CPU and more, which the end of a short run waits for. The parser's share of a run is too small to
- * earn that back before some thousands of answers; so it comes then. Said before the first answer, when V8 reads it.
- */
-function keepParserSimple(): void {
-  setFlagsFromString('--wasm-tiering-budget=1000000000');
 }
 
 /**
