@@ -38,7 +38,7 @@ interface OpenPart {
   readonly hash: Hash;
   bytes: number;
   count: number;
-  /** Lines (each followed by NEWLINE) not yet written. */
+  /** Lines not yet written. */
   pending: Buffer[];
   unsynced: boolean;
 }
@@ -46,7 +46,9 @@ interface OpenPart {
 /** Files open at once, a type each: a process may be allowed few, and sockets want theirs. */
 const MAX_OPEN_FILES = 12;
 
-const NEWLINE = Buffer.from('\n');
+const LINE_FEED = 0x0a;
+/** So much is handed to the operating system at a time. */
+const BLOCK_BYTES = 1 << 20;
 
 /**
  * Appends resources to NDJSON files, a file a type and part, and says where each ends.
@@ -61,6 +63,7 @@ export class NdjsonWriter {
   readonly #finished: FinishedPart[] = [];
   readonly #retired: OpenPart[] = [];
   #pendingBytes = 0;
+  #block: Buffer | undefined;
   #folderUnsynced = false;
   #closed = false;
 
@@ -124,7 +127,7 @@ export class NdjsonWriter {
       part = undefined;
     }
     part ??= this.#beginNext(resourceType);
-    part.pending.push(line, NEWLINE);
+    part.pending.push(line);
     part.bytes += size;
     part.count++;
     this.#pendingBytes += size;
@@ -153,21 +156,43 @@ export class NdjsonWriter {
   async write(): Promise<void> {
     for (const part of this.#open()) {
       if (part.pending.length === 0) continue;
-      const block = Buffer.concat(part.pending);
+      const lines = part.pending;
       part.pending = [];
       part.unsynced = true;
-      part.hash.update(block);
       try {
         const handle = await this.#handleOf(part);
-        for (let done = 0; done < block.length;) {
-          const { bytesWritten } = await handle.write(block, done);
-          done += bytesWritten;
+        for (const block of this.#blocksOf(lines)) {
+          part.hash.update(block);
+          for (let done = 0; done < block.length;) done += (await handle.write(block, done)).bytesWritten;
         }
       } catch (error) {
         throw asFileError(error, this.#options.fileName(part.resourceType, part.part));
       }
     }
     this.#pendingBytes = 0;
+  }
+
+  /** The lines, each with its line feed, in blocks that use the same memory. */
+  *#blocksOf(lines: readonly Buffer[]): Generator<Buffer, void, undefined> {
+    const block = (this.#block ??= Buffer.allocUnsafeSlow(BLOCK_BYTES));
+    let filled = 0;
+    for (const line of lines) {
+      for (let done = 0; done < line.length;) {
+        const copied = line.copy(block, filled, done);
+        done += copied;
+        filled += copied;
+        if (filled === block.length) {
+          yield block;
+          filled = 0;
+        }
+      }
+      block[filled++] = LINE_FEED;
+      if (filled === block.length) {
+        yield block;
+        filled = 0;
+      }
+    }
+    if (filled > 0) yield block.subarray(0, filled);
   }
 
   /** Makes everything durable and returns the ends of the parts that changed since the last call. */
