@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module';
-import { rootCertificates } from 'node:tls';
+import { createSecureContext, rootCertificates } from 'node:tls';
 import type * as Undici from 'undici';
 import { asTransportError } from './httpError.ts';
 
@@ -28,7 +28,10 @@ export function openDispatcher(options: DispatcherOptions): Undici.Dispatcher {
   const tls = {
     // Said, so that NODE_TLS_REJECT_UNAUTHORIZED=0 in somebody's environment does not switch the check off.
     rejectUnauthorized: true,
-    ...(options.caPem === undefined ? {} : { ca: [...rootCertificates, options.caPem] }),
+    // Made once: to read 150 certificates takes longer than many a request, and each connection would do it.
+    ...(options.caPem === undefined
+      ? {}
+      : { secureContext: createSecureContext({ ca: [...rootCertificates, options.caPem] }) }),
   };
   const shared = {
     connect: { ...tls, timeout: options.connectTimeoutMs },
