@@ -24,14 +24,26 @@ const PLAIN = Uint8Array.from({ length: 256 }, (_, byte) =>
   byte < 0x20 || byte === QUOTE || byte === BACKSLASH ? 0 : 1,
 );
 
-/** Where, before `end`, a string's run of plain bytes from `from` on ends. Most bytes of all pass here. */
-export function endOfPlain(bytes: Uint8Array, from: number, end: number): number {
+/** The high bit of each of four bytes, as a number of 32 bits with a sign. */
+const HIGH_BITS = -0x7f7f7f80;
+
+/**
+ * Where, before `end`, a string's run of plain bytes from `from` on ends. Most bytes of all pass here, so they are looked at
+ * four at a time: marked is a byte that has no high bit itself, and gets one when something is taken from it. That is 0x21
+ * for control characters and the quote, once 0x22 and 0x20 have changed places, and 1 for the backslash turned into 0. What is
+ * carried can mark bytes behind the first of these wrongly, but none before it.
+ * Written out twice: V8 inlines what is called here no more.
+ * @param view of the same bytes
+ */
+export function endOfPlain(bytes: Uint8Array, view: DataView, from: number, end: number): number {
   let at = from;
-  for (const last = end - 4; at <= last; at += 4) {
-    if (PLAIN[bytes[at]!] === 0) return at;
-    if (PLAIN[bytes[at + 1]!] === 0) return at + 1;
-    if (PLAIN[bytes[at + 2]!] === 0) return at + 2;
-    if (PLAIN[bytes[at + 3]!] === 0) return at + 3;
+  for (const last = end - 8; at <= last; at += 8) {
+    const a = view.getInt32(at, true);
+    const inA = (((a ^ 0x02020202) - 0x21212121) | ((a ^ 0x5c5c5c5c) - 0x01010101)) & ~a & HIGH_BITS;
+    if (inA !== 0) return at + ((31 - Math.clz32(inA & -inA)) >> 3);
+    const b = view.getInt32(at + 4, true);
+    const inB = (((b ^ 0x02020202) - 0x21212121) | ((b ^ 0x5c5c5c5c) - 0x01010101)) & ~b & HIGH_BITS;
+    if (inB !== 0) return at + 4 + ((31 - Math.clz32(inB & -inB)) >> 3);
   }
   while (at < end && PLAIN[bytes[at]!] === 1) at++;
   return at;

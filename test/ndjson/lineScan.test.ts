@@ -210,3 +210,22 @@ describe('a key', () => {
     }
   });
 });
+
+describe('a string', () => {
+  /** Every byte that may stand in one as it is, and those that may not. */
+  const bytes = Array.from({ length: 128 }, (_, byte) => byte);
+  const isPlain = (byte: number): boolean => byte >= 0x20 && byte !== 0x22 && byte !== 0x5c;
+
+  it('may hold what JSON lets it hold, at whatever place of the eight that are looked at together', () => {
+    for (const byte of bytes) {
+      for (let before = 0; before < 9; before++) {
+        for (const neighbour of ['x', ' ', '!', '#', '\u00e9', '\u{1f600}']) {
+          const inner = `${neighbour.repeat(before)}${String.fromCharCode(byte)}${neighbour.repeat(9)}`;
+          const line = `{"resourceType":"Patient","text":"${inner}"}\n`;
+          if (isPlain(byte)) expect(scan(line).stored).toBe(line);
+          else wrong(line);
+        }
+      }
+    }
+  });
+});
