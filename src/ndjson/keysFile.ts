@@ -1,7 +1,6 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { errno, type FileModes } from '../system/files.ts';
-import type { LineKey } from './lineKey.ts';
 
 /**
  * The side file of an NDJSON file: the key of each line in 8 bytes (low half first, in this machine's byte order; 0 for a
@@ -11,16 +10,16 @@ import type { LineKey } from './lineKey.ts';
 
 const KEY_BYTES = 8;
 const CRC_BYTES = 4;
-const BLOCK_KEYS = 8192;
+const WRITE_BYTES = 64 * 1024;
+const READ_BYTES = 8 * WRITE_BYTES;
 
 /** Writes a side file. Opens it when there is something to write; `close` lets go of it in any state. */
 export class KeysWriter {
   readonly #file: string;
   readonly #modes: FileModes;
   #handle: FileHandle | undefined;
-  #full: Uint32Array[] = [];
-  #block = new Uint32Array(0);
-  #length = 0;
+  #pending: Buffer[] = [];
+  #pendingBytes = 0;
   #crc = 0;
 
   constructor(file: string, modes: FileModes) {
@@ -28,34 +27,34 @@ export class KeysWriter {
     this.#modes = modes;
   }
 
-  /** Remembers the key of the next line. */
-  add(key: LineKey | undefined): void {
-    if (this.#length === this.#block.length) {
-      if (this.#length > 0) this.#full.push(this.#block);
-      this.#block = new Uint32Array(2 * Math.min(BLOCK_KEYS, Math.max(256, 2 * this.#block.length)));
-      this.#length = 0;
-    }
-    this.#block[this.#length++] = key?.[1] ?? 0;
-    this.#block[this.#length++] = key?.[0] ?? 0;
+  /** Remembers the keys of the next lines, in halves as FileJudge gives them. */
+  add(keys: Uint32Array): void {
+    // zlib's CRC of nothing, whatever came before, is that of the beginning.
+    if (keys.length === 0) return;
+    const bytes = bytesOf(keys);
+    this.#crc = crc32(bytes, this.#crc);
+    this.#pending.push(bytes);
+    this.#pendingBytes += bytes.length;
   }
 
-  /** Hands the full blocks of what is remembered to the operating system. */
+  /** Hands what is remembered to the operating system where it is worth a write. */
   async write(): Promise<void> {
-    for (const block of this.#full.splice(0)) await this.#append(bytesOf(block));
+    if (this.#pendingBytes >= WRITE_BYTES) await this.#append();
   }
 
   /** Writes the rest and the CRC, and closes. */
   async finish(): Promise<void> {
-    await this.write();
-    await this.#append(bytesOf(this.#block.subarray(0, this.#length)));
     const crc = Buffer.alloc(CRC_BYTES);
     crc.writeUInt32LE(this.#crc);
-    await this.#append(crc);
+    this.#pending.push(crc);
+    await this.#append();
     await this.close();
   }
 
-  async #append(bytes: Buffer): Promise<void> {
-    this.#crc = crc32(bytes, this.#crc);
+  async #append(): Promise<void> {
+    const bytes = Buffer.concat(this.#pending);
+    this.#pending = [];
+    this.#pendingBytes = 0;
     this.#handle ??= await open(this.#file, 'w', this.#modes.file);
     await this.#handle.writeFile(bytes);
   }
@@ -107,7 +106,7 @@ export async function* readKeys(
 }
 
 async function* blocksOf(handle: FileHandle, count: number): AsyncGenerator<Uint32Array, void, undefined> {
-  const bytes = Buffer.alloc(Math.min(count, 8 * BLOCK_KEYS) * KEY_BYTES);
+  const bytes = Buffer.alloc(Math.min(count * KEY_BYTES, READ_BYTES));
   const end = count * KEY_BYTES;
   for (let at = 0; at < end;) {
     const size = Math.min(bytes.length, end - at);

@@ -159,7 +159,8 @@ class Download {
       return undefined;
     } catch (error) {
       if (!isCut(error) || this.#options.signal.aborted) throw error;
-      await this.#write();
+      await this.#file.flush();
+      await this.#advance();
       return error;
     } finally {
       stream.close();
@@ -213,7 +214,9 @@ class Download {
       if (!chunk.subarray(0, known).equals(due.subarray(0, known))) throw this.#lost();
       due = due.subarray(known);
       this.#file.push(chunk.subarray(known));
-      if (this.#file.isFull) await this.#write();
+      if (!this.#file.isFull) continue;
+      await this.#file.room();
+      await this.#advance();
     }
     if (due.length > 0) throw cutOff();
   }
@@ -223,13 +226,17 @@ class Download {
     return new RoundsError('BODY_CUT', 'the server does not go on with a file where it was cut');
   }
 
-  async #write(): Promise<void> {
+  /** Takes note of what is stored, and makes a checkpoint where it is time for one. */
+  async #advance(): Promise<void> {
     const stored = this.#file;
-    await stored.write();
     this.#furthest = Math.max(this.#furthest, stored.bytes);
     const { checkpointBytes, checkpoint, file } = this.#options;
-    const { bytes, sourceBytes, lines: count } = stored;
-    if (bytes - this.#checkpointed < checkpointBytes || bytes !== sourceBytes) return;
+    // What was left out has no place that a range could name: nothing behind it can be gone on with.
+    const isDue = (): boolean => stored.isExact && stored.bytes - this.#checkpointed >= checkpointBytes;
+    if (!isDue()) return;
+    await stored.flush();
+    if (!isDue()) return;
+    const { bytes, lines: count } = stored;
     await stored.sync();
     if (!this.#folderSynced) await syncFolder(path.dirname(file));
     this.#folderSynced = true;

@@ -5,6 +5,7 @@ import type { FileLocation } from '../fhir/exchanges.ts';
 import { deletionsIn } from '../fhir/deletions.ts';
 import { parseJson, isJsonObject } from '../fhir/jsonBytes.ts';
 import { classifyIssues, issuesOf } from '../fhir/outcome.ts';
+import { Judge } from '../ndjson/judge.ts';
 import { readLines } from '../ndjson/reader.ts';
 import { tellTrouble } from '../run/events.ts';
 import { besideTypeNo, fileTypeNo, typeOfFile } from '../run/exportPlan.ts';
@@ -43,15 +44,22 @@ export async function downloadFiles(context: ExportContext, exportNo: number): P
       yield file;
     }
   };
+  const judge = Judge.start();
   try {
-    await forEachConcurrent(source(), concurrency, signal, (file) => downloadOne(context, urls, file));
+    await forEachConcurrent(source(), concurrency, signal, (file) => downloadOne(context, urls, judge, file));
   } finally {
+    await judge.close();
     // What came whole before a failure or an abort is not asked for again.
     await record.drain();
   }
 }
 
-async function downloadOne(context: ExportContext, urls: FileUrls, file: ExportedFile): Promise<void> {
+async function downloadOne(
+  context: ExportContext,
+  urls: FileUrls,
+  judge: Judge,
+  file: ExportedFile,
+): Promise<void> {
   const { snapshot, clock, record, note, emit, signal, staging, modes } = context;
   const { plan } = snapshot.settings;
   const typeNo = fileTypeNo(plan, file);
@@ -66,6 +74,7 @@ async function downloadOne(context: ExportContext, urls: FileUrls, file: Exporte
       keysFile: keysFileOf(staging, file.fileNo),
       modes,
       resourceType: typeOfFile(file),
+      judge,
       expectedCount: file.count,
       from:
         file.bytes === 0

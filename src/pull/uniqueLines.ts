@@ -3,8 +3,8 @@ import { createReadStream } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { RoundsError } from '../errors.ts';
+import { FileJudge } from '../ndjson/fileJudge.ts';
 import { isWhole, KeysWriter, readKeys } from '../ndjson/keysFile.ts';
-import { LineScan } from '../ndjson/lineScan.ts';
 import { readLines } from '../ndjson/reader.ts';
 import { asFileError, isWindows, PRIVATE_MODES, syncFolder, type FileModes } from '../system/files.ts';
 import { KeySlice, type RepeatedKeys } from './keySlice.ts';
@@ -80,13 +80,14 @@ export async function uniqueLines(
 async function makeKeys({ file, keysFile, count }: KeyedFile): Promise<void> {
   const keys = new KeysWriter(keysFile, PRIVATE_MODES);
   try {
-    const scan = new LineScan({ resourceType: undefined, line: (key) => keys.add(key) });
+    const judge = new FileJudge(undefined);
     for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>) {
-      scan.push(chunk);
+      keys.add(judge.judge(chunk).keys);
       await keys.write();
     }
-    scan.end();
-    if (scan.lines !== count) {
+    const last = judge.end();
+    keys.add(last.keys);
+    if (last.lines !== count) {
       throw new RoundsError('BULK_COUNT_DIFFERS', 'a stored file has other lines than were counted');
     }
     await keys.finish();

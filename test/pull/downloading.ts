@@ -4,6 +4,7 @@ import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { onTestFinished } from 'vitest';
 import { RoundsError } from '../../src/errors.ts';
+import { Judge } from '../../src/ndjson/judge.ts';
 import { downloadFile, type DownloadOptions, type DownloadedFile } from '../../src/pull/bulkDownload.ts';
 import { PRIVATE_MODES } from '../../src/system/files.ts';
 import { createHttp } from '../../src/system/http.ts';
@@ -76,7 +77,10 @@ export async function prepare(answer: Answer, changes: Partial<DownloadOptions> 
   const server = await startServer(answer);
   const folder = await temporaryFolder();
   const checkpoints: { bytes: number; count: number; etag?: string }[] = [];
+  const judge = Judge.start();
+  onTestFinished(() => judge.close());
   const options: DownloadOptions = {
+    judge,
     open: openAt(`${server.origin}/file`),
     file: path.join(folder, 'Patient.ndjson'),
     keysFile: path.join(folder, 'Patient.keys'),

@@ -4,8 +4,8 @@ import path from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { RoundsError } from '../../src/errors.ts';
+import { FileJudge } from '../../src/ndjson/fileJudge.ts';
 import { isWhole, KeysWriter } from '../../src/ndjson/keysFile.ts';
-import { LineScan } from '../../src/ndjson/lineScan.ts';
 import { uniqueLines, withoutLines, type KeyedFile, type LineCopies } from '../../src/pull/uniqueLines.ts';
 import { GROUP_MODES, PRIVATE_MODES } from '../../src/system/files.ts';
 import { rejection } from '../support/rejection.ts';
@@ -19,11 +19,11 @@ async function store(folder: string, name: string, lines: readonly string[]): Pr
   const [file, keysFile] = [path.join(folder, `${name}.ndjson`), path.join(folder, `${name}.keys`)];
   const content = Buffer.from(lines.map((line) => `${line}\n`).join(''));
   const keys = new KeysWriter(keysFile, PRIVATE_MODES);
-  const scan = new LineScan({ resourceType: undefined, line: (key) => keys.add(key) });
-  scan.push(content);
+  const verdict = new FileJudge(undefined).judge(content);
+  keys.add(verdict.keys);
   await keys.finish();
   await writeFile(file, content);
-  return { file, keysFile, count: scan.lines };
+  return { file, keysFile, count: verdict.lines };
 }
 
 /** The same by a Map of every line. */
