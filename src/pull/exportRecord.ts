@@ -5,6 +5,7 @@ import type { Clock } from '../system/clock.ts';
 import { asFileError, syncFolder } from '../system/files.ts';
 import type { DownloadCheckpoint, DownloadedFile } from './bulkDownload.ts';
 import type { CommitChain } from './commitChain.ts';
+import { inLanes } from './pool.ts';
 
 export interface ExportRecordOptions {
   readonly chain: CommitChain;
@@ -34,25 +35,34 @@ export interface Remarks {
   readonly warnings: Readonly<Record<string, number>>;
 }
 
+interface GroupedFile extends FinishedFile {
+  /** Ends when its content is durable. */
+  readonly synced: Promise<void>;
+}
+
 const OK = OUTCOMES.indexOf('ok');
 const EMPTY = OUTCOMES.indexOf('empty');
 const GAP = OUTCOMES.indexOf('gap');
 const FAILED = OUTCOMES.indexOf('failed');
 
-/** A group of whole files is committed after so long, or when so many handles are open. */
+/** A group of whole files is committed after so long, or when it has so many. */
 const GROUP_MS = 1_000;
 const GROUP_FILES = 16;
+/** Node has four threads for what waits: flushes that took all of them would hold up the writes of files that come. */
+const SYNCS_AT_ONCE = 2;
 
 /**
- * The one writer of a bulk run's commits. Whole files gather into a group: made durable together, then one ledger
- * transaction says so, since a flush for each of thousands of tiny files would take longer than their download.
+ * The one writer of a bulk run's commits. Whole files are made durable while others come, and gather into a group that one
+ * ledger transaction names, since one for each of thousands of tiny files would take longer than their download.
  */
 export class ExportRecord {
   readonly #options: ExportRecordOptions;
-  #group: FinishedFile[] = [];
+  #group: GroupedFile[] = [];
   #timer: AbortController | undefined;
   /** Commits are made one after the other; a failed one fails all that follow. */
   #running: Promise<void> = Promise.resolve();
+  #failure: { readonly error: unknown } | undefined;
+  readonly #inSyncLane = inLanes(SYNCS_AT_ONCE);
 
   constructor(options: ExportRecordOptions) {
     this.#options = options;
@@ -60,11 +70,20 @@ export class ExportRecord {
 
   /** Takes a whole file. Resolves when there is room for the next; throws what a commit before has thrown. */
   async finish(finished: FinishedFile): Promise<void> {
-    this.#group.push(finished);
-    if (this.#group.length >= GROUP_FILES) return this.drain();
-    this.#startTimer();
-    // A failed commit is thrown here, and not only at the end.
-    if (this.#group.length === 1) await this.#running;
+    const { downloaded } = finished;
+    if (this.#failure !== undefined) {
+      await downloaded.close();
+      throw this.#failure.error;
+    }
+    const synced = this.#inSyncLane(() => downloaded.sync());
+    // Its commit hears of it.
+    synced.catch(() => undefined);
+    this.#group.push({ ...finished, synced });
+    if (this.#group.length < GROUP_FILES) return this.#startTimer();
+    // While one group is committed the next may gather, and no more: that bounds what a crash costs.
+    const before = this.#running;
+    this.drain().catch(() => undefined);
+    await before;
   }
 
   /** Resolves when every file that came is durable and in the ledger. */
@@ -79,6 +98,7 @@ export class ExportRecord {
         throw error;
       },
     );
+    this.#running.catch((error: unknown) => (this.#failure ??= { error }));
     await this.#running;
   }
 
@@ -92,10 +112,10 @@ export class ExportRecord {
     );
   }
 
-  async #commit(group: readonly FinishedFile[]): Promise<void> {
+  async #commit(group: readonly GroupedFile[]): Promise<void> {
     const { folder } = this.#options;
     try {
-      await Promise.all(group.map(({ downloaded }) => downloaded.sync()));
+      await Promise.all(group.map(({ synced }) => synced));
       const folders = new Set(group.map(({ file }) => path.dirname(path.join(folder, file.name))));
       for (const one of folders) await syncFolder(one);
     } catch (error) {

@@ -43,3 +43,18 @@ export async function forEachConcurrent<T>(
   await items.return?.();
   throw first.error;
 }
+
+/**
+ * Lanes for work: what is given begins in order, at most `lanes` at a time. Each caller gets its own result or failure,
+ * which stops nobody else.
+ */
+export function inLanes(lanes: number): <T>(work: () => Promise<T>) => Promise<T> {
+  const ends: Promise<unknown>[] = Array.from({ length: lanes }, () => Promise.resolve());
+  let next = 0;
+  return (work) => {
+    const lane = next++ % lanes;
+    const done = ends[lane]!.then(work);
+    ends[lane] = done.catch(() => undefined);
+    return done;
+  };
+}

@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { forEachConcurrent } from '../../src/pull/pool.ts';
+import { forEachConcurrent, inLanes } from '../../src/pull/pool.ts';
 import { systemClock } from '../../src/system/clock.ts';
 import { settle } from '../support/fakeClock.ts';
 
@@ -124,5 +124,34 @@ describe('forEachConcurrent', () => {
     await settle();
     expect(warnings).toEqual([]);
     expect(getEventListeners(signal, 'abort')).toEqual([]);
+  });
+});
+
+describe('inLanes', () => {
+  it('begins in order, never more than its lanes, and goes on behind a failure', async () => {
+    const inLane = inLanes(2);
+    const begun: number[] = [];
+    const ends: ((error?: Error) => void)[] = [];
+    const work = Array.from({ length: 5 }, (_, item) =>
+      inLane(
+        () =>
+          new Promise<number>((resolve, reject) => {
+            begun.push(item);
+            ends[item] = (error) => (error ? reject(error) : resolve(item));
+          }),
+      ),
+    );
+    const outcomes = Promise.allSettled(work);
+    await settle();
+    expect(begun).toEqual([0, 1]);
+    ends[0]!(new Error('no'));
+    await settle();
+    expect(begun).toEqual([0, 1, 2]);
+    for (const item of [1, 2, 3, 4]) {
+      ends[item]!();
+      await settle();
+    }
+    expect((await outcomes).map(({ status }) => status)).toEqual(['rejected', ...Array(4).fill('fulfilled')]);
+    expect(begun).toEqual([0, 1, 2, 3, 4]);
   });
 });
