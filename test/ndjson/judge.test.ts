@@ -88,3 +88,19 @@ describe('the thread that judges', () => {
     await judge.close();
   });
 });
+
+describe('what of a block is kept', () => {
+  const lines = Array.from({ length: 4000 }, (_, lineNo) => patient(String(lineNo)));
+
+  it('is all of it in the ordinary case, however large it is', () => {
+    const block = Buffer.from(lines.join(''));
+    expect(block.length).toBeGreaterThan(2 * 64 * 1024);
+    expect(new FileJudge('Patient').judge(block).kept).toBeUndefined();
+  });
+
+  it('is told by the fewest edges, also where it goes over from piece to piece', () => {
+    const block = Buffer.from(lines.map((line, lineNo) => (lineNo === 2000 ? `\r\n${line}` : line)).join(''));
+    const gone = lines.slice(0, 2000).join('').length;
+    expect(new FileJudge('Patient').judge(block).kept).toEqual([0, gone, gone + 2, block.length]);
+  });
+});
