@@ -25,6 +25,8 @@ const SHORT_STRING_BYTES = 32;
 /** A text that is being walked. */
 export interface JsonScan {
   readonly bytes: Buffer;
+  /** Of the same bytes. */
+  readonly view: DataView;
   /** The last white space between tokens that was passed, or -1. */
   whitespaceAt: number;
   /** The last backslash that was passed, or -1. */
@@ -33,7 +35,9 @@ export interface JsonScan {
 
 /** Begins a walk. Throws FHIR_NOT_JSON for an empty body, and for one that is not UTF-8. */
 export function scanOf(body: Buffer): JsonScan {
-  return { bytes: textOf(body), whitespaceAt: -1, escapeAt: -1 };
+  const bytes = textOf(body);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  return { bytes, view, whitespaceAt: -1, escapeAt: -1 };
 }
 
 /** The first token at or behind `at`: of the text itself, at 0. */
@@ -78,10 +82,10 @@ export function endOfValue(scan: JsonScan, at: number, depth: number): number {
 
 /** The position behind the string whose opening quote is at `at`. */
 export function endOfString(scan: JsonScan, at: number): number {
-  const { bytes } = scan;
+  const { bytes, view } = scan;
   const { length } = bytes;
   for (let next = at + 1; ;) {
-    next = endOfPlain(bytes, next, length);
+    next = endOfPlain(bytes, view, next, length);
     const byte = next < length ? bytes[next]! : 0;
     if (byte === QUOTE) return next + 1;
     if (byte !== BACKSLASH) throw notJson(bytes);
