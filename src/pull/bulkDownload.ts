@@ -214,8 +214,8 @@ class Download {
       if (!chunk.subarray(0, known).equals(due.subarray(0, known))) throw this.#lost();
       due = due.subarray(known);
       this.#file.push(chunk.subarray(known));
-      if (!this.#file.isFull) continue;
-      await this.#file.room();
+      if (this.#file.isFull) await this.#file.room();
+      // Also where the server is slower than the judging, so that no room is ever waited for.
       await this.#advance();
     }
     if (due.length > 0) throw cutOff();
@@ -228,14 +228,22 @@ class Download {
 
   /** Takes note of what is stored, and makes a checkpoint where it is time for one. */
   async #advance(): Promise<void> {
-    const stored = this.#file;
-    this.#furthest = Math.max(this.#furthest, stored.bytes);
-    const { checkpointBytes, checkpoint, file } = this.#options;
+    this.#furthest = Math.max(this.#furthest, this.#file.bytes);
+    if (this.#isCheckpointDue()) await this.#checkpoint();
+  }
+
+  #isCheckpointDue(): boolean {
+    const { isExact, bytes } = this.#file;
     // What was left out has no place that a range could name: nothing behind it can be gone on with.
-    const isDue = (): boolean => stored.isExact && stored.bytes - this.#checkpointed >= checkpointBytes;
-    if (!isDue()) return;
+    return isExact && bytes - this.#checkpointed >= this.#options.checkpointBytes;
+  }
+
+  async #checkpoint(): Promise<void> {
+    const stored = this.#file;
+    const { checkpoint, file } = this.#options;
     await stored.flush();
-    if (!isDue()) return;
+    // What has just been judged may have left something out.
+    if (!this.#isCheckpointDue()) return;
     const { bytes, lines: count } = stored;
     await stored.sync();
     if (!this.#folderSynced) await syncFolder(path.dirname(file));

@@ -1,6 +1,8 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { appendFile, readFile, stat, symlink, truncate, writeFile } from 'node:fs/promises';
+import type { ServerResponse } from 'node:http';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { RoundsError } from '../../src/errors.ts';
@@ -347,6 +349,23 @@ describe('a checkpoint', () => {
     const at = await prepare(served({ content: marked }), { checkpointBytes: MB });
     await expectWhole(at, await at.run(), long);
     expect(at.checkpoints).toEqual([]);
+  });
+
+  it('is also made where the server is slower than the judging', async () => {
+    const pieces = Array.from({ length: 12 }, (_, no) =>
+      long.subarray((no * long.length) / 12, ((no + 1) * long.length) / 12),
+    );
+    const drip = async (response: ServerResponse): Promise<void> => {
+      response.writeHead(200, { 'content-length': long.length });
+      for (const piece of pieces) {
+        response.write(piece);
+        await sleep(100);
+      }
+      response.end();
+    };
+    const at = await prepare((response) => void drip(response), { checkpointBytes: 2 * MB });
+    await expectWhole(at, await at.run(), long);
+    expect(at.checkpoints.length).toBeGreaterThanOrEqual(2);
   });
 
   /** Stops at the second checkpoint, as a drain or a crash does. */
