@@ -177,19 +177,16 @@ export class NdjsonWriter {
     const block = (this.#block ??= Buffer.allocUnsafeSlow(BLOCK_BYTES));
     let filled = 0;
     for (const line of lines) {
-      for (let done = 0; done < line.length;) {
-        const copied = line.copy(block, filled, done);
-        done += copied;
-        filled += copied;
+      // One step further than the line: its line feed.
+      for (let at = 0; at <= line.length;) {
         if (filled === block.length) {
           yield block;
           filled = 0;
         }
-      }
-      block[filled++] = LINE_FEED;
-      if (filled === block.length) {
-        yield block;
-        filled = 0;
+        if (at === line.length) block[filled] = LINE_FEED;
+        const size = at === line.length ? 1 : line.copy(block, filled, at);
+        at += size;
+        filled += size;
       }
     }
     if (filled > 0) yield block.subarray(0, filled);

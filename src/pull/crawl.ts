@@ -1,4 +1,3 @@
-import path from 'node:path';
 import { asRoundsError, RoundsError, type ErrorCode } from '../errors.ts';
 import type { FetchedPage, FhirClient, SearchParameters } from '../fhir/client.ts';
 import {
@@ -42,7 +41,7 @@ const MAX_BARREN_PAGES = 1_000;
  * (an abort, a full disk) stops the run.
  */
 export async function pullSearch(search: Search, options: CrawlOptions): Promise<FinishedSearch> {
-  const kept = new KeptResources(path.join(options.spoolFolder, `search-${search.searchNo}`), options.budget);
+  const kept = new KeptResources(options.spoolFolder, `search-${search.searchNo}`, options.budget);
   const pull = new SearchPull(search, options, kept);
   try {
     return await pull.run();

@@ -1,4 +1,5 @@
 import { open, rm, type FileHandle } from 'node:fs/promises';
+import path from 'node:path';
 import { crc32 } from 'node:zlib';
 import { asFileError, PRIVATE_MODES } from '../system/files.ts';
 
@@ -42,7 +43,8 @@ export const SPOOL_BYTES = 8 * 1024 * 1024;
  * not at all; when it grows large it spools to a file, and only ids stay in memory.
  */
 export class KeptResources {
-  readonly #spoolFile: string;
+  readonly #spoolFolder: string;
+  readonly #spoolName: string;
   readonly #budget: MemoryBudget;
   #lines: Line[] = [];
   #types = new Map<string, KeptType>();
@@ -52,8 +54,9 @@ export class KeptResources {
   #bytes = 0;
   readonly duplicates = { same: 0, differing: 0 };
 
-  constructor(spoolFile: string, budget: MemoryBudget) {
-    this.#spoolFile = spoolFile;
+  constructor(spoolFolder: string, spoolName: string, budget: MemoryBudget) {
+    this.#spoolFolder = spoolFolder;
+    this.#spoolName = spoolName;
     this.#budget = budget;
   }
 
@@ -99,7 +102,7 @@ export class KeptResources {
     const large = this.#memoryBytes > SPOOL_BYTES || this.#budget.used > this.#budget.limit;
     if (!large || this.#memoryBytes === 0) return;
     try {
-      this.#spool ??= await open(this.#spoolFile, 'wx+', PRIVATE_MODES.file);
+      this.#spool ??= await open(this.#spoolFile(), 'wx+', PRIVATE_MODES.file);
       const waiting = this.#lines.slice(this.#spooledLines);
       const block = Buffer.concat(waiting.map((line) => line.bytes!));
       for (let done = 0; done < block.length;) {
@@ -111,6 +114,10 @@ export class KeptResources {
     } catch (error) {
       throw asFileError(error, 'the spool of a large search');
     }
+  }
+
+  #spoolFile(): string {
+    return path.join(this.#spoolFolder, this.#spoolName);
   }
 
   #freeMemory(): void {
@@ -156,7 +163,7 @@ export class KeptResources {
     if (this.#spool) {
       await this.#spool.close();
       this.#spool = undefined;
-      await rm(this.#spoolFile, { force: true });
+      await rm(this.#spoolFile(), { force: true });
     }
   }
 }

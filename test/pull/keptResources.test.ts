@@ -44,7 +44,7 @@ function addMany(kept: KeptResources, count: number, size: number, from = 0): vo
 async function setUp(limit = 64 * MEGABYTE) {
   const folder = await temporaryFolder();
   const budget = budgetOf(limit);
-  return { folder, budget, kept: new KeptResources(path.join(folder, 'search-7'), budget) };
+  return { folder, budget, kept: new KeptResources(folder, 'search-7', budget) };
 }
 
 describe('KeptResources', () => {
@@ -97,7 +97,7 @@ describe('KeptResources', () => {
 
   it('goes to disk when all searches together hold too much', async () => {
     const { folder, budget, kept } = await setUp(100);
-    const other = new KeptResources(path.join(folder, 'search-8'), budget);
+    const other = new KeptResources(folder, 'search-8', budget);
     addMany(other, 1, 90);
     await other.settle();
     addMany(kept, 1, 20);
@@ -134,7 +134,7 @@ describe('KeptResources', () => {
   });
 
   it('says that the disk cannot take it', async () => {
-    const kept = new KeptResources(path.join(await temporaryFolder(), 'gone', 'search-7'), budgetOf(1));
+    const kept = new KeptResources(path.join(await temporaryFolder(), 'gone'), 'search-7', budgetOf(1));
     addMany(kept, 1, 10);
     expect((await rejection(kept.settle())).code).toBe('PATH_UNUSABLE');
   });

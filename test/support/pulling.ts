@@ -73,7 +73,10 @@ export function finishedSearch(
   } = {},
 ): FinishedSearch {
   const { wanted = [], spool = 'unused', ...rest } = given;
-  const kept = new KeptResources(spool, { used: 0, limit: Number.MAX_SAFE_INTEGER });
+  const kept = new KeptResources(path.dirname(spool), path.basename(spool), {
+    used: 0,
+    limit: Number.MAX_SAFE_INTEGER,
+  });
   for (const [name, content, uniqueness = 'search'] of brought) {
     const { resourceType, resourceId } = recordOf(name);
     kept.add({ resourceType, resourceId, bytes: Buffer.from(content) }, uniqueness);
