@@ -21,7 +21,7 @@ import {
   type AttachmentSource,
   type FoundPlace,
 } from './attachmentFiles.ts';
-import { causeOf, isFinalAnswer, isServersDoing } from './crawl.ts';
+import { causeOf, isFinalAnswer, isServersDoing } from './causes.ts';
 import type { FinishedAttachment } from './finished.ts';
 import type { GroupCommit } from './groupCommit.ts';
 import { forEachConcurrent } from './pool.ts';

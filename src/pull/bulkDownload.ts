@@ -5,6 +5,7 @@ import type { Clock } from '../system/clock.ts';
 import { syncFolder } from '../system/files.ts';
 import type { HttpStream } from '../system/http.ts';
 import { backoffMs } from '../system/retry.ts';
+import { identityEtag, isEncoded, rangeOf } from './partialContent.ts';
 import { StoredFile, type StoredFileOptions } from './storedFile.ts';
 
 /** What of a file is on the disk for good. */
@@ -284,23 +285,4 @@ function cutOff(): RoundsError {
 
 function isCut(error: unknown): error is RoundsError {
   return error instanceof RoundsError && ['BODY_CUT', 'TIMEOUT', 'NETWORK'].includes(error.code);
-}
-
-function isEncoded(headers: Readonly<Record<string, string>>): boolean {
-  return !['', 'identity'].includes(headers['content-encoding']?.trim().toLowerCase() ?? '');
-}
-
-/** A weak one promises no equal bytes, and one of a compressed form counts for that form (RFC 9110, 8.8.3). */
-function identityEtag(headers: Readonly<Record<string, string>>): string | undefined {
-  const etag = headers['etag'];
-  return etag?.startsWith('"') === true && !isEncoded(headers) ? etag : undefined;
-}
-
-/** What Content-Range says of a part: its first byte, and the length of the whole where that is told. */
-function rangeOf(
-  headers: Readonly<Record<string, string>>,
-): { readonly from: number; readonly length: number | undefined } | undefined {
-  const [, from, length] = /^bytes (\d+)-\d+\/(\d+|\*)$/i.exec(headers['content-range']?.trim() ?? '') ?? [];
-  if (from === undefined) return undefined;
-  return { from: Number(from), length: length === '*' ? undefined : Number(length) };
 }

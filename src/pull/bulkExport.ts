@@ -11,7 +11,7 @@ import { PRIVATE_MODES } from '../system/files.ts';
 import type { AttachmentSource } from './attachmentFiles.ts';
 import { pullAttachments } from './attachments.ts';
 import { CommitChain } from './commitChain.ts';
-import { causeOf } from './crawl.ts';
+import { causeOf } from './causes.ts';
 import type { ExportContext, ExportPullOptions } from './exportContext.ts';
 import { downloadFiles, wantedFiles } from './exportFiles.ts';
 import { beginExport } from './exportKickoff.ts';

@@ -15,7 +15,7 @@ import type { Cause } from '../run/tally.ts';
 import { ensureFolder } from '../system/files.ts';
 import type { HttpStream } from '../system/http.ts';
 import { downloadFile, type DownloadedFile } from './bulkDownload.ts';
-import { causeOf, isServersDoing } from './crawl.ts';
+import { causeOf, isServersDoing } from './causes.ts';
 import type { ExportContext } from './exportContext.ts';
 import { keysFileOf, shownUrl } from './exportNames.ts';
 import type { Remarks } from './exportRecord.ts';

@@ -1,7 +1,7 @@
 import { asRoundsError } from '../errors.ts';
 import { snapshotRoster, type SnapshotSettings } from '../run/snapshot.ts';
 import type { Cause } from '../run/tally.ts';
-import { causeOf, isFinalAnswer } from './crawl.ts';
+import { causeOf, isFinalAnswer } from './causes.ts';
 import type { ExportContext } from './exportContext.ts';
 import { PatientIdentity } from './identity.ts';
 

@@ -8,7 +8,7 @@ import type { RunRow } from '../run/ledgerRows.ts';
 import type { PullPlan, ReferencedType } from '../run/plan.ts';
 import type { Cause } from '../run/tally.ts';
 import type { Clock } from '../system/clock.ts';
-import { causeOf, isFinalAnswer, isServersDoing } from './crawl.ts';
+import { causeOf, isFinalAnswer, isServersDoing } from './causes.ts';
 import type { FinishedReference } from './finished.ts';
 import type { GroupCommit } from './groupCommit.ts';
 import { forEachConcurrent } from './pool.ts';

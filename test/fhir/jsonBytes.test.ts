@@ -1,16 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { RoundsError } from '../../src/errors.ts';
 import { parseJson } from '../../src/fhir/jsonBytes.ts';
-import { NOT_JSON } from './notJson.ts';
-
-const codeOf = (act: () => unknown): string => {
-  try {
-    act();
-  } catch (error) {
-    return error instanceof RoundsError ? error.code : String(error);
-  }
-  return 'nothing thrown';
-};
+import { codeOf, NOT_JSON } from './notJson.ts';
 
 describe('parseJson', () => {
   it.each(NOT_JSON)('says FHIR_NOT_JSON of %s', (_what, body) => {

@@ -1,18 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { RoundsError } from '../../src/errors.ts';
 import { endOfString, endOfValue, scanOf, stringAt } from '../../src/fhir/jsonScan.ts';
 import { compactOf } from './compactOf.ts';
-import { NOT_JSON } from './notJson.ts';
+import { codeOf, NOT_JSON } from './notJson.ts';
 import { randomFrom, randomSearchset, readByOracle } from './oracle.ts';
-
-const codeOf = (act: () => unknown): string => {
-  try {
-    act();
-  } catch (error) {
-    return error instanceof RoundsError ? error.code : String(error);
-  }
-  return 'nothing thrown';
-};
 
 describe('copyCompact', () => {
   it('leaves every byte of every token as it is', () => {

@@ -1,3 +1,15 @@
+import { RoundsError } from '../../src/errors.ts';
+
+/** The code of the RoundsError that a call throws. */
+export const codeOf = (act: () => unknown): string => {
+  try {
+    act();
+  } catch (error) {
+    return error instanceof RoundsError ? error.code : String(error);
+  }
+  return 'nothing thrown';
+};
+
 /** Bodies that are no JSON, each with its name. */
 export const NOT_JSON: readonly (readonly [what: string, body: Buffer])[] = [
   ['an empty body', Buffer.alloc(0)],
