@@ -23,7 +23,7 @@ export interface HttpResponse {
   readonly status: number;
   /** Names in lower case; a repeated header is joined by `, `. */
   readonly headers: Readonly<Record<string, string>>;
-  /** The whole body, decompressed. */
+  /** The whole body, decompressed. Its memory is the caller's: nothing is written to it any more. */
   readonly body: Buffer;
 }
 

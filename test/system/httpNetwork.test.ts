@@ -43,7 +43,35 @@ function setEnvironment(name: string, value: string): void {
   });
 }
 
+/** A body of its own for each number, of up to 40 kB. */
+const bodyOf = (no: number): string =>
+  `{"no":${no},"x":"${String(no)
+    .padStart(8, '0')
+    .repeat((no * 37) % 5_000)}"}`;
+
 const startTls = () => startServer((response) => void response.end('over TLS'), server);
+
+describe('a body', () => {
+  it.each(['http', 'https'])('by %s is not touched any more once it is there', async (protocol) => {
+    const isSecure = protocol === 'https';
+    const { origin } = await startServer(
+      (response, { url }) => void response.end(bodyOf(Number(url.slice(1)))),
+      isSecure ? server : undefined,
+    );
+    const http = open(isSecure ? { caPem: ca.cert } : {});
+    const bodies: Buffer[] = [];
+    let next = 0;
+    const ask = async (): Promise<void> => {
+      while (next < 1_000) {
+        const no = next++;
+        bodies[no] = (await http.request({ method: 'GET', url: `${origin}/${no}` })).body;
+      }
+    };
+    await Promise.all(Array.from({ length: 8 }, ask));
+    expect(bodies.findIndex((body, no) => body.toString() !== bodyOf(no))).toBe(-1);
+    expect(bodies).toHaveLength(1_000);
+  });
+});
 
 describe('TLS', () => {
   it('trusts a private authority that is given, beside the public ones', async () => {
