@@ -6,7 +6,7 @@ import {
   type RecordName,
   type ResourceReferences,
 } from '../fhir/references.ts';
-import type { ExactResource, SearchsetEntry } from '../fhir/searchset.ts';
+import type { SearchsetEntry } from '../fhir/searchset.ts';
 import type { SearchedType } from '../run/plan.ts';
 import type { SnapshotSettings } from '../run/snapshot.ts';
 import type { Cause, Outcome } from '../run/tally.ts';
@@ -215,8 +215,12 @@ class SearchPull {
       }
       const references = this.#options.readReferences(entry);
       // Nothing is waited for between two resources, but where one names another patient.
-      if (whose(references, identity) === 'foreign') identity = await this.#search.identity.merged();
-      if (this.#keep(entry, entry.mode, references, identity)) isNew = true;
+      let belongs = whose(references, identity);
+      if (belongs === 'foreign') {
+        identity = await this.#search.identity.merged();
+        belongs = whose(references, identity);
+      }
+      if (this.#keep(entry, references, belongs)) isNew = true;
     }
     await this.#kept.settle();
     return isNew;
@@ -230,24 +234,18 @@ class SearchPull {
   }
 
   /** Whether it was new. Throws FHIR_FOREIGN_PATIENT. */
-  #keep(
-    found: ExactResource,
-    mode: 'match' | 'include',
-    references: ResourceReferences,
-    identity: Identity,
-  ): boolean {
-    const belongs = whose(references, identity);
+  #keep(found: SearchsetEntry, { others }: ResourceReferences, belongs: ReturnType<typeof whose>): boolean {
     if (belongs === 'nobody') return false;
     if (belongs === 'foreign') {
       throw new RoundsError('FHIR_FOREIGN_PATIENT', 'a search of one patient brought another’s resource');
     }
-    for (const record of references.others) {
+    for (const record of others) {
       if (this.#options.isReferenced(record.resourceType)) {
         this.#wanted.set(`${record.resourceType}/${record.resourceId}`, record);
       }
     }
     // What comes along with a search may come along with another one too, or be the match of its own.
-    const isOwn = mode === 'match' && belongs === 'patient' && !this.#mayComeAlong;
+    const isOwn = found.mode === 'match' && belongs === 'patient' && !this.#mayComeAlong;
     return this.#kept.add(found, isOwn ? 'search' : 'run');
   }
 }
