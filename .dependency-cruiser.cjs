@@ -1,6 +1,12 @@
 // The import rule: which part of src may import which, and which file may import which package.
 // Imports of types alone do not count: they vanish when the program runs.
 
+/** What `views/` and `console/` both read. */
+const LOOKED_AT = [
+  ...['system/', 'errors.ts', 'config/', 'config/schema*', 'schedule/', 'fhir/', 'fhir/json*', 'ndjson/'],
+  ...['fhir/resourceTypes.ts', 'publish/', 'report/', 'FACTS'],
+];
+
 /**
  * The parts, from the ground up, and what each may import beside itself. A part is named by its path below src;
  * `*` stands for the rest of a file's name. The first part that fits a file is the file's.
@@ -44,7 +50,6 @@ const LAYERS = [
   },
   { part: 'publish/', imports: ['system/', 'errors.ts', 'ndjson/', 'FACTS'] },
   { part: 'report/', imports: ['system/', 'errors.ts', 'ndjson/', 'FACTS'] },
-  { part: 'console/', imports: ['system/', 'errors.ts', 'config/', 'report/', 'FACTS'] },
 
   // The story of a run, and who puts its parts together.
   {
@@ -54,11 +59,14 @@ const LAYERS = [
       ...['pull/', 'publish/', 'report/', 'FACTS'],
     ],
   },
+  // What people are shown: by commands in a terminal, and by the console.
+  { part: 'views/', imports: [...LOOKED_AT, 'run/'] },
+  { part: 'console/', imports: [...LOOKED_AT, 'auth/', 'run/', 'views/'] },
   {
     part: 'compose.ts',
     imports: [
       ...['system/', 'errors.ts', 'config/', 'config/schema*', 'schedule/', 'auth/', 'fhir/', 'ndjson/'],
-      ...['pull/', 'publish/', 'report/', 'console/', 'run/', 'FACTS'],
+      ...['pull/', 'publish/', 'report/', 'console/', 'run/', 'views/', 'FACTS'],
     ],
   },
 
@@ -102,7 +110,7 @@ const GROUPS = {
       'fhir/json*',
       'ndjson/',
     ],
-    ...['pull/', 'publish/', 'report/', 'console/', 'run/', 'FACTS', 'compose.ts', 'commands/'],
+    ...['pull/', 'publish/', 'report/', 'console/', 'run/', 'views/', 'FACTS', 'compose.ts', 'commands/'],
   ],
 };
 

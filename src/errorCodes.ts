@@ -41,6 +41,15 @@ export const ERROR_CODES = {
     'Start afresh with `fhir-rounds run JOB --fresh`; the interrupted run is then closed as abandoned.',
   ),
 
+  // The console
+  CONSOLE_NOT_FOUND: define('config', 'Go back to the overview, and on from there.'),
+  CONSOLE_ASK_INVALID: define('config', 'Go back, and mend what is named above.'),
+  CONSOLE_REFUSED: define('denied', 'Ask for a new link with `fhir-rounds console --link`, and open it.'),
+  CONSOLE_UNAVAILABLE: define(
+    'config',
+    'Mend what is named above; the rest of the console works without it.',
+  ),
+
   // Keys and tokens
   KEY_INVALID: define(
     'config',

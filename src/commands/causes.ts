@@ -15,6 +15,12 @@ export const CAUSES: Readonly<Record<ErrorCode, string>> = {
     'An interrupted run cannot go on: server, client or export folder in the INI changed, or it is too old.',
   RUN_FOLDER_GONE: 'The run is in the history, and its folder is not on the disk any more.',
 
+  CONSOLE_NOT_FOUND: 'The console has no such page, or what it showed is gone: retention may have taken it.',
+  CONSOLE_ASK_INVALID: 'A value that was sent to the console cannot be: a sort, a filter, a query, a number.',
+  CONSOLE_REFUSED:
+    'The console does not know who asks: the link was used or too old, the session idle too long, or the request came from another page or by another name of this machine.',
+  CONSOLE_UNAVAILABLE: 'A part of the console is switched off, or needs something that is not installed.',
+
   KEY_INVALID: 'The private key’s file is missing, or holds no private key that the algorithm can use.',
   KEY_WEAK: 'The private key is shorter than Epic takes.',
   KEY_EXPOSED: 'Others than its owner can read the private key.',

@@ -104,7 +104,7 @@ async function valuesOf(kind: ValueKind | undefined, context: CommandContext): P
       return fromSite(context, async ({ jobs }) => jobs.map(({ jobName }) => jobName));
     case 'run':
       return fromSite(context, async (config) => {
-        const { withLedger } = await import('./chooseRun.ts');
+        const { withLedger } = await import('../views/chooseRun.ts');
         const runs = await withLedger(config, async (ledger) => ledger?.runs({ limit: RUNS_OFFERED }) ?? []);
         return ['latest', 'current', ...runs.map(({ runId }) => runId)];
       });

@@ -7,14 +7,14 @@ import { readManifest } from '../publish/verify.ts';
 import { count } from '../report/format.ts';
 import type { Ledger } from '../run/ledger.ts';
 import { asFileError, errno, PRIVATE_MODES } from '../system/files.ts';
-import { chooseRun, folderOf, withLedger } from './chooseRun.ts';
+import { chooseRun, folderOf, withLedger } from '../views/chooseRun.ts';
 import {
   compareFolders,
   countsOf,
   type ChangeKind,
   type PublishedFolder,
   type TypeComparison,
-} from './compareFolders.ts';
+} from '../views/compareFolders.ts';
 import { EXIT, loadCommandConfig, type CommandContext } from './context.ts';
 import { auditShownIds, demandTerminal } from './shownIds.ts';
 

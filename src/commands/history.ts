@@ -1,5 +1,5 @@
 import type { RunRow } from '../run/ledgerRows.ts';
-import { withLedger } from './chooseRun.ts';
+import { withLedger } from '../views/chooseRun.ts';
 import { loadCommandConfig, type CommandContext } from './context.ts';
 
 /** `runs`: the history, newest first. */

@@ -5,10 +5,10 @@ import { doneOf, howFar } from '../run/howFar.ts';
 import type { Ledger } from '../run/ledger.ts';
 import type { RunRow } from '../run/ledgerRows.ts';
 import { isoInstant } from '../system/clock.ts';
-import { chooseRun, withLedger } from './chooseRun.ts';
+import { chooseRun, withLedger } from '../views/chooseRun.ts';
 import { loadCommandConfig, type CommandContext } from './context.ts';
 import { auditShownIds, demandTerminal, patientsOf } from './shownIds.ts';
-import { lineRanges, troublesOf, type Trouble } from './troubles.ts';
+import { lineRanges, troublesOf, type Trouble } from '../views/troubles.ts';
 
 export interface ShowCommand {
   /** `latest`, `current`, a run's id or its beginning. */

@@ -10,7 +10,7 @@ import { AUDIT_FILE, type AuditHead } from '../run/audit.ts';
 import { verifyAudit, type AuditEvidence, type AuditWitness } from '../run/auditVerify.ts';
 import { placeOf } from '../run/jobPlace.ts';
 import { openLedgerForReading } from '../run/ledger.ts';
-import { chooseRun, folderOf, withLedger } from './chooseRun.ts';
+import { chooseRun, folderOf, withLedger } from '../views/chooseRun.ts';
 import { EXIT, loadCommandConfig, type CommandContext } from './context.ts';
 
 /**

@@ -35,9 +35,7 @@ export function checkJob({ jobName, method, settings }: JobConfig, whereOf: Wher
   const noMimeType = attachments.types?.find((type) => !MIME_TYPE.test(type));
   if (noMimeType !== undefined)
     report('attachments.types', `has "${noMimeType}"; write MIME types such as text/*, application/pdf`);
-  if (!isLoopback(webConsole.host)) {
-    report('console.host', 'is no loopback address; write 127.0.0.1 and reach it through an SSH tunnel');
-  }
+  checkConsole(webConsole, report);
   checkPeak(settings.api_settings, report);
   if (email === undefined) return;
   if (email.smtp_auth === 'login') {
@@ -54,6 +52,22 @@ export function checkJob({ jobName, method, settings }: JobConfig, whereOf: Wher
     const where = whereOf(jobName, 'email.smtp_host');
     found.warnings.push(
       `${where}: Proton Mail Bridge's certificate names 127.0.0.1 and not localhost; write 127.0.0.1`,
+    );
+  }
+}
+
+/** Health records leave this machine encrypted, or not at all. */
+function checkConsole(
+  { host, tls_certificate: certificate, tls_key: key }: Settings['console'],
+  report: (name: string, what: string) => void,
+): void {
+  if ((certificate === undefined) !== (key === undefined)) {
+    const missing = certificate === undefined ? 'tls_certificate' : 'tls_key';
+    report(`console.${missing}`, 'is not set; tls_certificate and tls_key go together');
+  } else if (certificate === undefined && !isLoopback(host)) {
+    report(
+      'console.host',
+      'is no loopback address, which needs tls_certificate and tls_key; or write 127.0.0.1 and reach it through an SSH tunnel',
     );
   }
 }

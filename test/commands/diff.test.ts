@@ -4,7 +4,7 @@ import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { finished } from 'node:stream/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { compareFolders, type PublishedFolder } from '../../src/commands/compareFolders.ts';
+import { compareFolders, type PublishedFolder } from '../../src/views/compareFolders.ts';
 import type { Manifest } from '../../src/publish/manifest.ts';
 import { runsOf } from '../support/publishedRun.ts';
 import { listOf, makeSite, rosterOf, type Site } from '../support/site.ts';

@@ -1,7 +1,7 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { lineRanges } from '../../src/commands/troubles.ts';
+import { lineRanges } from '../../src/views/troubles.ts';
 import { newestRun } from '../support/publishedRun.ts';
 import { makeSite, type Site } from '../support/site.ts';
 import { HAS_TERMINAL, runOnTerminal } from '../support/terminal.ts';

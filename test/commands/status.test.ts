@@ -2,7 +2,7 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { readFile, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { healthOf, wholeVerdict, type JobFacts } from '../../src/commands/jobHealth.ts';
+import { healthOf, wholeVerdict, type JobFacts } from '../../src/views/jobHealth.ts';
 import type { RunRow } from '../../src/run/ledgerRows.ts';
 import { until } from '../support/cli.ts';
 import { newestRun } from '../support/publishedRun.ts';

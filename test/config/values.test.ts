@@ -48,7 +48,7 @@ describe('settings', () => {
       'console',
       'host',
       '0.0.0.0',
-      'is no loopback address; write 127.0.0.1 and reach it through an SSH tunnel',
+      'is no loopback address, which needs tls_certificate and tls_key; or write 127.0.0.1 and reach it through an SSH tunnel',
     ],
     [
       'bulk',

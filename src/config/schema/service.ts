@@ -126,10 +126,20 @@ export const SERVICE_SECTIONS = {
     },
   },
   console: {
-    text: 'The local web console of the daemon.',
+    text: 'The local web console, a process of its own (`fhir-rounds console`).',
     keys: {
-      enabled: { kind: 'boolean', text: 'Whether the daemon serves it.', default: 'false', wide: true },
-      host: { kind: 'host', text: 'A loopback address.', default: '127.0.0.1', wide: true },
+      enabled: {
+        kind: 'boolean',
+        text: 'Whether PM2 keeps it running; by hand it starts either way.',
+        default: 'false',
+        wide: true,
+      },
+      host: {
+        kind: 'host',
+        text: 'Address that it listens on. Any but a loopback address needs tls_certificate and tls_key.',
+        default: '127.0.0.1',
+        wide: true,
+      },
       port: {
         kind: 'integer',
         min: 0,
@@ -137,6 +147,39 @@ export const SERVICE_SECTIONS = {
         text: 'Its port. 0 = any free one.',
         default: '8787',
         wide: true,
+      },
+      url: {
+        kind: 'url',
+        text: 'The address by which browsers reach it, where that is not host and port: behind a reverse proxy, or by a name.',
+        example: 'https://rounds.hospital.example',
+        wide: true,
+      },
+      tls_certificate: {
+        kind: 'file',
+        text: 'PEM certificate (chain) to serve https with.',
+        example: 'config/console-cert.pem',
+        wide: true,
+      },
+      tls_key: {
+        kind: 'file',
+        text: 'PEM key of tls_certificate.',
+        example: 'config/console-key.pem',
+        wide: true,
+      },
+      idle_minutes: {
+        kind: 'integer',
+        unit: 'minutes',
+        min: 1,
+        max: 480,
+        text: 'Who does nothing for so long has to log in anew.',
+        default: '15',
+        wide: true,
+      },
+      gateway: {
+        kind: 'enum',
+        values: ['auto', 'on', 'off'],
+        text: 'Whether single resources can be looked up at the FHIR server. auto: at sandboxes alone; on: in production too, limited to patients of the roster.',
+        default: 'auto',
       },
     },
   },
