@@ -139,7 +139,7 @@ function build() {
   const tsc = [at('node_modules', 'typescript', 'bin', 'tsc'), '-p', at('tsconfig.json'), ...options];
   if (run(process.execPath, tsc) !== 0) fail('the build failed; see the messages above.');
   for (const name of readdirSync(at('src'), { recursive: true })) {
-    if (!name.endsWith('.json')) continue;
+    if (!/\.(json|css|js|svg)$/.test(name)) continue;
     mkdirSync(path.dirname(path.join(fresh, name)), { recursive: true });
     writeFileSync(path.join(fresh, name), readFileSync(at('src', name)));
   }

@@ -2,13 +2,14 @@ import { openStateLedger, sendWaitingMail, type Surroundings } from './compose.t
 import { EXIT, type CommandContext } from './commands/context.ts';
 import { LiveConfig } from './commands/liveConfig.ts';
 import { noticeBadConfig, noticeOverdue, noticeRefused } from './commands/notices.ts';
+import { serveRequests } from './commands/requests.ts';
 import { attemptRun, factsOf, noteServed } from './commands/scheduledRuns.ts';
 import type { JobConfig } from './config/schema.ts';
-import { asRoundsError } from './errors.ts';
+import { asRoundsError, type RoundsError } from './errors.ts';
 import type { Ledger } from './run/ledger.ts';
 import type { StateLedger } from './run/stateLedger.ts';
 import { FileWatch } from './schedule/fileWatch.ts';
-import { JobLoop } from './schedule/jobLoop.ts';
+import { JobLoop, type Attempt, type AttemptEnd } from './schedule/jobLoop.ts';
 import { Turns } from './schedule/turns.ts';
 import { isoInstant, systemClock } from './system/clock.ts';
 import { openLog, type Log } from './system/logger.ts';
@@ -62,6 +63,12 @@ class Daemon {
     await this.#use('notices', async (ledger) => ledger.notices.clear('config-invalid', undefined));
     this.#startLoops();
     const watching = files.run(known, signal, (hash) => this.#reload(hash));
+    const serving = serveRequests({
+      state: this.#state,
+      around: this.#around,
+      config: () => this.#config.current,
+      attempt: (jobName, attempt, told) => this.#attempt(this.#config.job(jobName)!, attempt, told),
+    });
     const reload = (): void => void files.contentHash().then((hash) => this.#reload(hash));
     process.on('SIGHUP', reload);
     process.on('message', (message) => {
@@ -76,7 +83,7 @@ class Daemon {
       await clock.sleep(this.#lookAgainMs(), signal).catch(() => undefined);
     }
     process.off('SIGHUP', reload);
-    await Promise.all([watching, ...this.#ends]);
+    await Promise.all([watching, serving, ...this.#ends]);
     // The mail that was on its way has stopped, and has written down what became of it.
     await this.#turns.take('mail', async () => undefined);
   }
@@ -106,27 +113,38 @@ class Daemon {
       rules: () => this.#config.rules(jobName),
       look: () => this.#state.use((ledger) => factsOf(job(), ledger, clock.now())),
       markServed: (slotMs) => this.#state.use(async (ledger) => noteServed(job(), ledger, slotMs)),
-      attempt: (attempt) => {
-        const { method, settings } = job();
-        // A bulk export waits for days at the server, and other jobs go on; it takes the server's lock by itself.
-        const turn =
-          method === 'bulk' ? `job ${jobName}` : new URL(settings.epic_settings.epic_endpoint).origin;
-        return this.#turns.take(turn, async () => {
-          // It may have waited for hours, and the INI may be another one now.
-          const current = this.#config.job(jobName);
-          if (current === undefined) return 'waiting';
-          const end = await attemptRun(current, attempt, {
-            state: this.#state,
-            around: this.#around,
-            refused: (one, code, what) =>
-              this.#use('notices', async (ledger) => noticeRefused(ledger, one, code, what, clock.now())),
-            done: (one) => this.#use('notices', async (ledger) => this.#clearNotices(one, ledger)),
-          });
-          if (end !== 'waiting') void this.#lookAfterMail();
-          return end;
-        });
-      },
+      attempt: (attempt) => this.#attempt(job(), attempt),
       failed: (error) => log.error('schedule.failed', { job: jobName, code: asRoundsError(error).code }),
+    });
+  }
+
+  /** One attempt, when it is the job's turn. `told`: who else wants to know why it could not begin. */
+  #attempt(
+    { jobName, method, settings }: JobConfig,
+    attempt: Attempt,
+    told?: (error: RoundsError) => void,
+  ): Promise<AttemptEnd> {
+    // A bulk export waits for days at the server, and other jobs go on; it takes the server's lock by itself.
+    const turn = method === 'bulk' ? `job ${jobName}` : new URL(settings.epic_settings.epic_endpoint).origin;
+    return this.#turns.take(turn, async () => {
+      // It may have waited for hours, and the INI may be another one now.
+      const current = this.#config.job(jobName);
+      if (current === undefined) return 'waiting';
+      const end = await attemptRun(current, attempt, {
+        state: this.#state,
+        around: this.#around,
+        refused: async (one, error) => {
+          told?.(error);
+          const { code, message, hint } = error;
+          const now = this.#around.clock.now();
+          await this.#use('notices', async (ledger) =>
+            noticeRefused(ledger, one, code, `${message}\n${hint}`, now),
+          );
+        },
+        done: (one) => this.#use('notices', async (ledger) => this.#clearNotices(one, ledger)),
+      });
+      if (end !== 'waiting') void this.#lookAfterMail();
+      return end;
     });
   }
 

@@ -1,6 +1,6 @@
 import type { CommandSpec } from './commandSpec.ts';
 
-/** Commands that make a site, and the sandbox to try it against. */
+/** Commands that make a site, show it in the browser, and the sandbox to try it against. */
 export const SITE_COMMANDS: readonly CommandSpec[] = [
   {
     name: 'init',
@@ -19,6 +19,29 @@ export const SITE_COMMANDS: readonly CommandSpec[] = [
           clientId: given.text('clientId'),
           fhirBase: given.text('base'),
           rosterFile: given.text('roster'),
+        },
+        context,
+      ),
+  },
+  {
+    name: 'console',
+    text: 'the web console on loopback: runs, data, registration; prints a link that opens it once',
+    examples: ['console', 'console --link', 'console --jwks-only'],
+    options: [
+      {
+        flags: '--link',
+        text: 'print a new link to the console that runs',
+        conflicts: ['jwksOnly', 'ifEnabled'],
+      },
+      { flags: '--jwks-only', text: 'serve the public keys alone, at /jwks and /.well-known/jwks.json' },
+      { flags: '--if-enabled', text: 'end at once unless [console] enabled = true; for PM2' },
+    ],
+    run: async (given, context) =>
+      (await import('../commands/console.ts')).consoleCommand(
+        {
+          link: given.flag('link'),
+          jwksOnly: given.flag('jwksOnly'),
+          ifEnabled: given.flag('ifEnabled'),
         },
         context,
       ),

@@ -1,6 +1,6 @@
 import { openTeller, type Surroundings } from '../compose.ts';
 import type { JobConfig } from '../config/schema.ts';
-import { asRoundsError, ERROR_CODES, type ErrorCode } from '../errors.ts';
+import { asRoundsError, ERROR_CODES, type ErrorCode, type RoundsError } from '../errors.ts';
 import { areRunLocksHeld } from '../run/lock.ts';
 import { placeOf } from '../run/jobPlace.ts';
 import type { Ledger } from '../run/ledger.ts';
@@ -100,7 +100,7 @@ export async function attemptRun(
   deps: {
     readonly state: StateLedger;
     readonly around: Surroundings;
-    readonly refused: (job: JobConfig, code: string, what: string) => Promise<void>;
+    readonly refused: (job: JobConfig, error: RoundsError) => Promise<void>;
     readonly done: (job: JobConfig) => Promise<void>;
   },
 ): Promise<AttemptEnd> {
@@ -124,13 +124,14 @@ export async function attemptRun(
     return 'closed';
   } catch (thrown) {
     if (signal.aborted) return 'waiting';
-    const { code, failure, message, hint } = asRoundsError(thrown);
+    const error = asRoundsError(thrown);
+    const { code, failure, hint } = error;
     const hours = createHours(settings.schedule.allowed_hours, settings.schedule.timezone);
     const isOver = code === 'LOCK_HELD' || !hours.isOpen(clock.now());
     const end = isOver ? 'waiting' : failure === 'transient' ? 'away' : 'refused';
     if (end === 'waiting') log.info('run.waits', { job: jobName, code });
     else log.error(`run.${end}`, { job: jobName, code, hint });
-    if (end === 'refused') await refused(job, code, `${message}\n${hint}`);
+    if (end === 'refused') await refused(job, error);
     return end;
   }
 }

@@ -77,8 +77,8 @@ export class Sessions {
     return session;
   }
 
-  close(secret: string): void {
-    this.#bySecret.delete(hashOf(secret));
+  close(session: Session): void {
+    for (const [key, kept] of this.#bySecret) if (kept === session) this.#bySecret.delete(key);
   }
 
   /** Whoever removes the file has the link: of two that come at once, one. */

@@ -12,6 +12,7 @@ import { throughGate } from './ledgerGate.ts';
 import { asLedgerError, checkPages, checkShape, namingFile } from './ledgerHealth.ts';
 import { PullTables } from './ledgerPulls.ts';
 import { asRunRow, type RunContext, type RunRow, type StoredRun } from './ledgerRows.ts';
+import { RequestTable } from './ledgerRequests.ts';
 import { NoticeTable, ScheduleTable, type Notice } from './ledgerSchedule.ts';
 import { LEDGER_VERSION, ledgerVersion, migrate } from './ledgerSchema.ts';
 import { HolderTable, OutboxTable, type NewMail } from './ledgerTables.ts';
@@ -107,6 +108,7 @@ export class Ledger {
   readonly schedules: ScheduleTable;
   readonly notices: NoticeTable;
   readonly exports: ExportTable;
+  readonly requests: RequestTable;
 
   constructor(db: Database, folder: string) {
     this.#file = path.join(folder, LEDGER_FILE);
@@ -121,6 +123,7 @@ export class Ledger {
     this.schedules = new ScheduleTable(this.#session, version > 2);
     this.notices = new NoticeTable(this.#session, version > 2);
     this.exports = new ExportTable(this.#session, version > 3);
+    this.requests = new RequestTable(this.#session, version > 4);
   }
 
   /** Whether the file was replaced since it was opened: what is written now would be lost. */

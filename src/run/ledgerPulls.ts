@@ -72,12 +72,16 @@ export class PullTables {
     }
   }
 
-  /** All commits of a run in order, each checked against the chain. Throws LEDGER_DAMAGED. */
-  *commits(runNo: number): Generator<{ readonly commit: Commit; readonly position: ChainPosition }> {
-    let position: ChainPosition = this.chainStart(runNo);
+  /** The commits of a run in order, all or those after `from`, each checked against the chain. Throws LEDGER_DAMAGED. */
+  *commits(
+    runNo: number,
+    from: ChainPosition = this.chainStart(runNo),
+  ): Generator<{ readonly commit: Commit; readonly position: ChainPosition }> {
+    let position = from;
     const stored = this.#rows<{ commit_no: number; body: string; crc: number }>(
-      'SELECT commit_no, body, crc FROM commits WHERE run_no = ? ORDER BY commit_no',
+      'SELECT commit_no, body, crc FROM commits WHERE run_no = ? AND commit_no > ? ORDER BY commit_no',
       runNo,
+      from.commitNo,
     );
     for (const { commit_no: commitNo, body, crc } of stored) {
       if (commitNo !== position.commitNo + 1 || crc32(body, position.crc) !== crc) {
@@ -122,9 +126,9 @@ export class PullTables {
   }
 
   /** A run's rows one at a time. Throws LEDGER_DAMAGED where the file itself cannot be read. */
-  *#rows<T>(sql: string, runNo: number): Generator<T, void, undefined> {
+  *#rows<T>(sql: string, ...values: readonly number[]): Generator<T, void, undefined> {
     try {
-      yield* this.#session.prepare(sql).iterate(runNo) as Iterable<T>;
+      yield* this.#session.prepare(sql).iterate(...values) as Iterable<T>;
     } catch (error) {
       throw asDatabaseError(error);
     }

@@ -18,6 +18,7 @@ import type { Database } from '../system/sqlite.ts';
  * - schedules: the newest slot of each job that the daemon has served. Since version 3.
  * - notices: what the daemon told a person of once and is not over yet (ledgerSchedule.ts). Since version 3.
  * - exports: bulk exports at a server, from before their kick-off to their deletion (ledgerExports.ts). Since version 4.
+ * - requests: what people ask the daemon for in the console (ledgerRequests.ts). Since version 5.
  */
 export const MIGRATIONS: readonly string[] = [
   `
@@ -146,6 +147,20 @@ export const MIGRATIONS: readonly string[] = [
 
   ALTER TABLE runs ADD COLUMN cancel_asked INTEGER NOT NULL DEFAULT 0;
   ALTER TABLE shared ADD COLUMN content TEXT;
+  `,
+  `
+  CREATE TABLE requests (
+    request_no INTEGER PRIMARY KEY,
+    job TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('run', 'dry-run', 'retry-failed', 'cancel')),
+    asked_by TEXT NOT NULL,
+    asked_at INTEGER NOT NULL,
+    state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'taken', 'done', 'refused')),
+    ended_at INTEGER,
+    run_id TEXT,
+    answer TEXT
+  ) STRICT;
+  CREATE INDEX requests_waiting ON requests (request_no) WHERE state = 'waiting';
   `,
 ];
 
