@@ -7,6 +7,8 @@ import { assetRoutes } from '../console/assetRoutes.ts';
 import type { Route } from '../console/exchange.ts';
 import { overviewRoutes } from '../console/runs/overviewRoutes.ts';
 import { runRoutes } from '../console/runs/runRoutes.ts';
+import { forgetQueries } from '../console/sql/runQuery.ts';
+import { sqlRoutes } from '../console/sql/sqlRoutes.ts';
 import { startConsoleServer, type ConsoleServer } from '../console/server.ts';
 import { forgetOldLinks, LINK_LIFE_MS, makeLoginCode, Sessions } from '../console/sessions.ts';
 import type { Site } from '../console/site.ts';
@@ -73,6 +75,7 @@ async function serveConsole(first: Config, folder: string, log: Log, context: Co
     },
     write: (work) => state.use(async (ledger) => work(ledger)),
   };
+  await forgetQueries(site);
   const stopped = new AbortController();
   const watching = watchConfig(config, context, stopped.signal, log, (next) => (config = next));
   let server: ConsoleServer | undefined;
@@ -106,7 +109,7 @@ async function serveConsole(first: Config, folder: string, log: Log, context: Co
 }
 
 function routesOf(site: Site): readonly Route[] {
-  return [...assetRoutes(), ...overviewRoutes(site), ...runRoutes(site)];
+  return [...assetRoutes(), ...overviewRoutes(site), ...runRoutes(site), ...sqlRoutes(site)];
 }
 
 async function serverOptions(settings: Settings['console']) {

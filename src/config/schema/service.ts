@@ -175,6 +175,12 @@ export const SERVICE_SECTIONS = {
         default: '15',
         wide: true,
       },
+      duckdb_folder: {
+        kind: 'folder',
+        text: 'Folder in whose node_modules @duckdb/node-api is installed, for the SQL page. Unset: beside the program.',
+        example: '/opt/duckdb',
+        wide: true,
+      },
       gateway: {
         kind: 'enum',
         values: ['auto', 'on', 'off'],
