@@ -13,6 +13,7 @@ import { JobLoop, type Attempt, type AttemptEnd } from './schedule/jobLoop.ts';
 import { Turns } from './schedule/turns.ts';
 import { isoInstant, systemClock } from './system/clock.ts';
 import { openLog, type Log } from './system/logger.ts';
+import { serveUnderPm2 } from './system/pm2.ts';
 import { systemRandom } from './system/random.ts';
 
 /** How often waiting mail and overdue jobs are looked after. */
@@ -71,11 +72,7 @@ class Daemon {
     });
     const reload = (): void => void files.contentHash().then((hash) => this.#reload(hash));
     process.on('SIGHUP', reload);
-    process.on('message', (message) => {
-      // PM2 on Windows, where a signal cannot be caught (shutdown_with_message).
-      if (message === 'shutdown') process.emit('SIGINT');
-    });
-    process.send?.('ready');
+    serveUnderPm2();
     const fromMs = clock.now();
     while (!signal.aborted) {
       await this.#findOverdue(fromMs);

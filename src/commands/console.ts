@@ -17,6 +17,7 @@ import { openLedgerForReading } from '../run/ledger.ts';
 import { FileWatch } from '../schedule/fileWatch.ts';
 import { systemClock } from '../system/clock.ts';
 import { ensureFolder, errno, writeAtomic } from '../system/files.ts';
+import { sayReady, serveUnderPm2 } from '../system/pm2.ts';
 import { openLog, type Log } from '../system/logger.ts';
 import { EXIT, loadCommandConfig, programVersion, type CommandContext } from './context.ts';
 
@@ -41,6 +42,7 @@ export async function consoleCommand(command: ConsoleCommand, context: CommandCo
   if (command.link) return printLink(folder, context);
   if (command.ifEnabled && !settings.console.enabled) {
     context.note('[console] enabled is not set: the console is not started');
+    sayReady();
     return EXIT.complete;
   }
   const log = await openLog({
@@ -93,7 +95,7 @@ async function serveConsole(first: Config, folder: string, log: Log, context: Co
     );
     log.info('console.started', { origin: server.origin });
     await tellAddress(server.origin, folder, context);
-    process.send?.('ready');
+    serveUnderPm2();
     await new Promise<void>((resolve) => {
       if (context.signal.aborted) resolve();
       context.signal.addEventListener('abort', () => resolve(), { once: true });

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { until } from '../support/cli.ts';
+import { ConsoleClient } from '../support/consoleClient.ts';
 import { installUnderPm2, useIni, type Pm2Installation } from '../support/pm2.ts';
 import { expectExactly, readRun, runsOf } from '../support/publishedRun.ts';
 import { oracleRows, siteForTest, type Site } from '../support/site.ts';
@@ -62,6 +63,27 @@ describe.skipIf(process.platform === 'win32')('under PM2 the daemon', () => {
       expect(stopped.pm2_env).toMatchObject({ status: 'stopped', exit_code: 0, restart_time: 0 });
     },
   );
+
+  it('keeps the console beside it where that is wanted, and only there', { timeout: LIMIT_MS }, async () => {
+    const site = await siteUnderWay(0);
+    const installation = await installUnderPm2(site);
+    await start(installation);
+    const stopped = await installation.process('fhir-rounds-console');
+    expect(stopped.pm2_env).toMatchObject({ restart_time: 0, exit_code: 0 });
+
+    await site.configure({ 'console.enabled': 'true', 'console.port': 0 });
+    await useIni(installation.folder, site);
+    await installation.pm2('restart', 'fhir-rounds-console');
+    const console = await installation.process('fhir-rounds-console');
+    expect(console.pm2_env.status).toBe('online');
+    const { stdout } = await site.run(['console', '--link']);
+    const client = new ConsoleClient(new URL(stdout.trim()).origin);
+    expect((await client.login(stdout.trim())).status).toBe(303);
+    expect((await client.get('/')).text).toContain('The daemon runs');
+    for (const file of [console.pm2_env.pm_out_log_path, console.pm2_env.pm_err_log_path]) {
+      expect(await readFile(file, 'utf8')).not.toContain('login?code');
+    }
+  });
 
   it.each(['restart', 'reload'])(
     'goes on with its run after `pm2 %s` in the middle of it',

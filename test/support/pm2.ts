@@ -28,7 +28,8 @@ export interface Pm2Installation {
   readonly folder: string;
   readonly home: string;
   pm2(...args: readonly string[]): Promise<string>;
-  process(): Promise<Pm2Process>;
+  /** That of the daemon, or of another name. */
+  process(name?: string): Promise<Pm2Process>;
 }
 
 /** `env`: what the operator's shell holds beside PATH. */
@@ -63,9 +64,9 @@ export async function installUnderPm2(
     folder,
     home,
     pm2,
-    process: async () => {
-      const [only, ...others] = await list();
-      if (only === undefined || others.length > 0) throw new Error('PM2 does not have one process');
+    process: async (name = 'fhir-rounds') => {
+      const [only, ...others] = (await list()).filter((one) => one.name === name);
+      if (only === undefined || others.length > 0) throw new Error(`PM2 does not have one process ${name}`);
       return only;
     },
   };

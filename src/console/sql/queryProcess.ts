@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createRequire } from 'node:module';
+import { createInterface } from 'node:readline';
 import type { QueryLine, QueryOrder, QueryView } from './queryMessages.ts';
 
 /**
@@ -34,14 +35,17 @@ interface Result {
 }
 
 async function main(): Promise<void> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of process.stdin as AsyncIterable<Buffer>) chunks.push(chunk);
-  const order = JSON.parse(Buffer.concat(chunks).toString('utf8')) as QueryOrder;
+  const orders = createInterface({ input: process.stdin, crlfDelay: Infinity });
+  const [line] = (await once(orders, 'line')) as [string];
+  // The console is gone, and with it whoever waits: also where DuckDB is at it, since that is in threads of its own.
+  orders.on('close', () => process.kill(process.pid, 'SIGKILL'));
   try {
-    await carryOut(order);
+    await carryOut(JSON.parse(line) as QueryOrder);
   } catch (error) {
     await tell({ error: error instanceof Error ? error.message : String(error) });
   }
+  orders.removeAllListeners('close').close();
+  process.stdin.destroy();
 }
 
 async function carryOut(order: QueryOrder): Promise<void> {

@@ -60,20 +60,31 @@ export interface Answered {
 
 /** Throws CONSOLE_UNAVAILABLE, and CONSOLE_ASK_INVALID with DuckDB's own words, which are for who asked alone. */
 export async function runQuery(site: Site, query: Query): Promise<Answered> {
-  const lines = carryOut(site, query, undefined);
-  const first = await lines.next();
-  if (first.done === true || !('columns' in first.value)) throw stopped();
+  const folder = await makeTemporaryFolder(site);
+  const lines = carryOut(site, query, folder, undefined);
   const end = { rows: 0, hasMore: false, unreadable: 0 };
-  return { columns: first.value.columns, end, rows: rowsOf(lines, end) };
+  try {
+    const first = await lines.next();
+    if (first.done === true || !('columns' in first.value)) throw stopped();
+    return { columns: first.value.columns, end, rows: rowsOf(lines, end, folder) };
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
 }
 
 async function* rowsOf(
   lines: AsyncIterable<QueryLine>,
   end: Answered['end'],
+  folder: string,
 ): AsyncGenerator<readonly (string | null)[]> {
-  for await (const line of lines) {
-    if ('rows' in line) yield* line.rows;
-    else if ('end' in line) Object.assign(end, line.end);
+  try {
+    for await (const line of lines) {
+      if ('rows' in line) yield* line.rows;
+      else if ('end' in line) Object.assign(end, line.end);
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
   }
 }
 
@@ -83,25 +94,28 @@ export async function writeParquet<T>(
   query: Query,
   use: (file: string) => Promise<T>,
 ): Promise<T> {
-  return withTemporaryFolder(site, async (folder) => {
+  const folder = await makeTemporaryFolder(site);
+  try {
     const file = path.join(folder, 'result.parquet');
-    for await (const _ of carryOut(site, query, file)) continue;
-    return use(file);
-  });
+    for await (const _ of carryOut(site, query, folder, file)) continue;
+    return await use(file);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 }
 
 async function* carryOut(
   site: Site,
   { sql, folder, maxRows, signal }: Query,
+  temporaryFolder: string,
   parquetFile: string | undefined,
 ): AsyncGenerator<QueryLine, void, undefined> {
   const duckdb = findDuckDb(site);
   const views = (await viewsOf(folder)).filter(({ name }) =>
     new RegExp(`\\b${name}(_json)?\\b`, 'i').test(sql),
   );
-  const temporary = await makeTemporaryFolder(site);
   const order: QueryOrder = {
-    ...{ duckdb, sql, views, folder, temporaryFolder: temporary },
+    ...{ duckdb, sql, views, folder, temporaryFolder },
     ...{ memoryMegabytes: MEMORY_MEGABYTES, threads: THREADS },
     ...(maxRows === undefined ? {} : { maxRows }),
     ...(parquetFile === undefined ? {} : { parquetFile }),
@@ -112,7 +126,7 @@ async function* carryOut(
     [fileURLToPath(new URL('./queryProcess.js', import.meta.url))],
     {
       // None of the console's environment: DuckDB needs a place for its home at most.
-      env: { HOME: temporary, TMPDIR: temporary },
+      env: { HOME: temporaryFolder, TMPDIR: temporaryFolder },
       stdio: ['pipe', 'pipe', 'ignore'],
       signal: AbortSignal.any([signal, inTime]),
       killSignal: 'SIGKILL',
@@ -121,7 +135,8 @@ async function* carryOut(
   // Ended by the signal: told below, where the lines end.
   process.on('error', () => undefined);
   process.stdin.on('error', () => undefined);
-  process.stdin.end(JSON.stringify(order));
+  // Left open: where it is closed the console is gone, and the query ends.
+  process.stdin.write(`${JSON.stringify(order)}\n`);
   let isWhole = false;
   try {
     for await (const text of createInterface({ input: process.stdout, crlfDelay: Infinity })) {
@@ -138,7 +153,6 @@ async function* carryOut(
     if (!isWhole) throw stopped(inTime.aborted);
   } finally {
     process.kill('SIGKILL');
-    await rm(temporary, { recursive: true, force: true });
   }
 }
 
@@ -152,15 +166,6 @@ function stopped(tookTooLong = false): RoundsError {
           hint: `A query has ${MEMORY_MEGABYTES} MB; ask for less, or use DuckDB itself on the folder.`,
         },
       );
-}
-
-async function withTemporaryFolder<T>(site: Site, work: (folder: string) => Promise<T>): Promise<T> {
-  const folder = await makeTemporaryFolder(site);
-  try {
-    return await work(folder);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
 }
 
 /** Below the console's own folder: what a query puts aside is PHI. */
