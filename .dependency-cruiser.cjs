@@ -81,7 +81,14 @@ const LAYERS = [
     imports: ['errors.ts', 'system/', 'commands/', 'commands/demo.ts', 'commands/sandbox.ts', 'daemon.ts'],
   },
   { part: 'cli.ts', imports: ['errors.ts', 'commands/', 'cli/'] },
-  { part: 'index.ts', imports: ['COMMANDS', 'sandbox/', 'daemon.ts'] },
+  {
+    part: 'library/',
+    imports: [
+      ...['system/', 'errors.ts', 'config/', 'auth/', 'fhir/', 'fhir/json*', 'ndjson/', 'pull/', 'publish/'],
+      ...['run/', 'compose.ts', 'commands/'],
+    ],
+  },
+  { part: 'index.ts', imports: ['errors.ts', 'config/', 'schedule/', 'sandbox/', 'commands/', 'library/'] },
 ];
 
 /** Short names for what several parts import. */

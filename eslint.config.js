@@ -53,7 +53,14 @@ export default defineConfig(
   },
   {
     files: ['src/**/*.ts'],
-    ignores: ['src/system/**', 'src/config/load.ts', 'src/sandbox/**', 'src/cli.ts', 'src/daemon.ts'],
+    ignores: [
+      'src/system/**',
+      'src/config/load.ts',
+      'src/sandbox/**',
+      'src/cli.ts',
+      'src/daemon.ts',
+      'src/index.ts',
+    ],
     rules: {
       'no-restricted-globals': ['error', ...restrictedGlobals],
       'no-restricted-properties': ['error', ...restrictedProperties],

@@ -2,7 +2,9 @@ import { readFile } from 'node:fs/promises';
 import type { AccessTokenSource } from './auth/accessToken.ts';
 import type { Config, JobConfig } from './config/schema.ts';
 import { RoundsError } from './errors.ts';
-import type { ServerLimits } from './fhir/serverGate.ts';
+import type { FhirClient } from './fhir/client.ts';
+import type { ServerGate, ServerLimits } from './fhir/serverGate.ts';
+import type { UrlPolicy } from './fhir/urlPolicy.ts';
 import type { Mailer } from './report/mail.ts';
 import type { DrainResult } from './report/outbox.ts';
 import type { RunTeller } from './report/teller.ts';
@@ -10,6 +12,7 @@ import type { Emit } from './run/events.ts';
 import type { Ledger } from './run/ledger.ts';
 import type { Access } from './run/preflight.ts';
 import type { Server } from './run/deps.ts';
+import type { ServerPause } from './run/serverPause.ts';
 import type { StateLedger } from './run/stateLedger.ts';
 import { createHours } from './schedule/hours.ts';
 import type { Clock } from './system/clock.ts';
@@ -27,6 +30,9 @@ export interface Surroundings {
   readonly random: () => number;
   readonly signal: AbortSignal;
 }
+
+/** What of this machine a server's client needs. */
+export type ServerAccess = Pick<Access, 'key' | 'keyId' | 'caPem'>;
 
 export interface TokenService {
   readonly source: AccessTokenSource;
@@ -55,7 +61,7 @@ export async function openStateLedger(
 /** A source of access tokens for a job; discovers the token endpoint where the INI names none. */
 export async function openTokenService(
   job: JobConfig,
-  access: Access,
+  access: ServerAccess,
   around: Surroundings,
 ): Promise<TokenService> {
   const { createHttp } = await import('./system/http.ts');
@@ -107,54 +113,77 @@ export async function openTokenService(
   }
 }
 
+/** What asks a FHIR server; nothing was asked yet. */
+export interface Asker {
+  readonly client: FhirClient;
+  readonly gate: ServerGate;
+  readonly urlPolicy: UrlPolicy;
+}
+
+/** Opens no connection; the token service stays the caller's. `pause`: a pause that others heard of, and whom to tell. */
+export async function openClient(
+  job: JobConfig,
+  tokens: TokenService,
+  around: Surroundings,
+  emit: Emit,
+  afterOutage: 'SERVER_AWAY' | 'RUN_PAUSED',
+  pauseOf?: (fhirBase: string) => ServerPause,
+): Promise<Asker> {
+  const { FhirClient } = await import('./fhir/client.ts');
+  const { ServerGate } = await import('./fhir/serverGate.ts');
+  const { createUrlPolicy } = await import('./fhir/urlPolicy.ts');
+  const { api_settings: api, epic_settings: epic, oauth_settings: oauth } = job.settings;
+  const urlPolicy = createUrlPolicy({
+    fhirBase: epic.epic_endpoint,
+    tokenEndpoint: tokens.tokenEndpoint,
+    fileOrigins: job.settings.bulk.file_origins ?? [],
+  });
+  const pause = pauseOf?.(urlPolicy.base);
+  const gate = new ServerGate({
+    ...around,
+    emit: (event) => {
+      pause?.hear(event);
+      emit(event);
+    },
+    limits: limitsOf(job, around.clock),
+    maxOutageMs: api.max_outage_minutes * 60_000,
+    afterOutage,
+    failuresBeforeProbing: Math.max(5, FAILURES_BEFORE_PROBING_FACTOR * api.concurrency),
+    probe: (signal) => probe(tokens.http, `${urlPolicy.base}/metadata`, signal),
+  });
+  gate.pauseFor((await pause?.left()) ?? 0);
+  const client = new FhirClient({
+    ...around,
+    http: tokens.http,
+    gate,
+    urlPolicy,
+    fhirBase: urlPolicy.base,
+    clientId: oauth.client_id,
+    getAccessToken: () => tokens.source.getAccessToken(),
+    invalidateToken: (token) => tokens.source.invalidate(token),
+    maxAttempts: api.max_attempts,
+    searchMethod: api.search_method,
+  });
+  return { client, gate, urlPolicy };
+}
+
 /** Gets a token, reads the CapabilityStatement and hands back the server as a run uses it. */
 export async function connectServer(
   job: JobConfig,
-  access: Access,
+  access: ServerAccess,
   around: Surroundings,
   emit: Emit,
   afterOutage: 'SERVER_AWAY' | 'RUN_PAUSED' = 'SERVER_AWAY',
 ): Promise<Server> {
   const tokens = await openTokenService(job, access, around);
   try {
-    const { FhirClient } = await import('./fhir/client.ts');
-    const { ServerGate } = await import('./fhir/serverGate.ts');
-    const { createUrlPolicy } = await import('./fhir/urlPolicy.ts');
     const { serverPause } = await import('./run/serverPause.ts');
     const { dialectOf } = await import('./fhir/searchRules.ts');
     const { missingScopes } = await import('./auth/scopes.ts');
-    const { api_settings: api, epic_settings: epic, oauth_settings: oauth } = job.settings;
-    const urlPolicy = createUrlPolicy({
-      fhirBase: epic.epic_endpoint,
-      tokenEndpoint: tokens.tokenEndpoint,
-      fileOrigins: job.settings.bulk.file_origins ?? [],
-    });
-    const pause = serverPause(job.settings.paths.state_folder, urlPolicy.base, around.clock);
-    const gate = new ServerGate({
-      ...around,
-      emit: (event) => {
-        pause.hear(event);
-        emit(event);
-      },
-      limits: limitsOf(job, around.clock),
-      maxOutageMs: api.max_outage_minutes * 60_000,
-      afterOutage,
-      failuresBeforeProbing: Math.max(5, FAILURES_BEFORE_PROBING_FACTOR * api.concurrency),
-      probe: (signal) => probe(tokens.http, `${urlPolicy.base}/metadata`, signal),
-    });
-    gate.pauseFor(await pause.left());
-    const client = new FhirClient({
-      ...around,
-      http: tokens.http,
-      gate,
-      urlPolicy,
-      fhirBase: urlPolicy.base,
-      clientId: oauth.client_id,
-      getAccessToken: () => tokens.source.getAccessToken(),
-      invalidateToken: (token) => tokens.source.invalidate(token),
-      maxAttempts: api.max_attempts,
-      searchMethod: api.search_method,
-    });
+    const { state_folder: stateFolder } = job.settings.paths;
+    const { client, urlPolicy } = await openClient(job, tokens, around, emit, afterOutage, (fhirBase) =>
+      serverPause(stateFolder, fhirBase, around.clock),
+    );
     await tokens.source.getAccessToken();
     const capability = await client.capability();
     const { requestedScopes, grantedScopes } = tokens.source;

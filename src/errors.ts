@@ -30,7 +30,27 @@ export interface RoundsErrorOptions {
   readonly retryAfterMs?: number;
 }
 
-/** The only error this program throws on purpose. */
+/**
+ * The only error this program throws on purpose. What to do stands on `code` and `failure`, never on the message; `hint` is
+ * for a person. No error holds a patient's name or id, a token or a key, so that it may be logged as it is.
+ *
+ * @example
+ * import { createClient, RoundsError } from 'fhir-rounds';
+ *
+ * const client = await createClient({
+ *   endpoint: 'https://ehr.example.org/api/FHIR/R4',
+ *   clientId: 'my-client-id',
+ *   privateKeyFile: 'private-key.pem',
+ * });
+ * try {
+ *   await client.read('Patient', 'no-such-patient');
+ * } catch (error) {
+ *   if (!(error instanceof RoundsError)) throw error;
+ *   console.log(error.code, error.failure, error.status); //=> HTTP_NOT_FOUND permanent 404
+ * } finally {
+ *   await client.close();
+ * }
+ */
 export class RoundsError extends Error {
   override readonly name = 'RoundsError';
   readonly code: ErrorCode;

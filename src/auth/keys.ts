@@ -42,15 +42,15 @@ const CURVES: Readonly<Record<'ES256' | 'ES384', { readonly openssl: string; rea
  */
 export async function loadPrivateKey(file: string, options: LoadKeyOptions): Promise<SigningKey> {
   const { text, warnings } = await readKeyFile(file);
-  const { privateKey, keyId } = parsePrivateKey(text, file, options.keyId);
-  checkFitness(privateKey, options.algorithm, file);
-  return {
-    privateKey,
-    algorithm: options.algorithm,
-    keyId,
-    thumbprint: keyThumbprint(privateKey),
-    warnings,
-  };
+  return { ...readPrivateKey(text, file, options), warnings };
+}
+
+/** The same of a text that was read already; `from` names it in messages. */
+export function readPrivateKey(text: string, from: string, options: LoadKeyOptions): SigningKey {
+  const { privateKey, keyId } = parsePrivateKey(text, from, options.keyId);
+  checkFitness(privateKey, options.algorithm, from);
+  const { algorithm } = options;
+  return { privateKey, algorithm, keyId, thumbprint: keyThumbprint(privateKey), warnings: [] };
 }
 
 /**

@@ -40,8 +40,15 @@ export class FhirClient {
     return this.#exchanges.cost;
   }
 
-  /** The first page of a search. By POST, the parameters stay out of URLs and so out of every proxy's log. */
-  async search(resourceType: string, parameters: SearchParameters): Promise<FetchedPage> {
+  /**
+   * The first page of a search. By POST, the parameters stay out of URLs and so out of every proxy's log. `signal`, here
+   * and below: in place of the client's own.
+   */
+  async search(
+    resourceType: string,
+    parameters: SearchParameters,
+    signal?: AbortSignal,
+  ): Promise<FetchedPage> {
     const { fhirBase, searchMethod } = this.#options;
     const query = parameters.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join('&');
     const url = `${fhirBase}/${resourceType}`;
@@ -51,18 +58,19 @@ export class FhirClient {
           url: `${url}/_search`,
           body: query,
           headers: { 'content-type': 'application/x-www-form-urlencoded' },
+          ...within(signal),
         })
-      : this.#fetchPage({ method: 'GET', url: `${url}?${query}` });
+      : this.#fetchPage({ method: 'GET', url: `${url}?${query}`, ...within(signal) });
   }
 
   /**
    * The page a `next` link names, taken verbatim. Throws URL_REFUSED when it leads away from the server, and
    * FHIR_PAGING_EXPIRED also for a bare 410: servers other than Epic say so of a link that is too old.
    */
-  async nextPage(next: string, from: string): Promise<FetchedPage> {
+  async nextPage(next: string, from: string, signal?: AbortSignal): Promise<FetchedPage> {
     const url = this.#options.urlPolicy.next(next, from).href;
     try {
-      return await this.#fetchPage({ method: 'GET', url });
+      return await this.#fetchPage({ method: 'GET', url, ...within(signal) });
     } catch (thrown) {
       const error = asRoundsError(thrown);
       if (error.code !== 'HTTP_GONE') throw thrown;
@@ -71,17 +79,20 @@ export class FhirClient {
   }
 
   /** The server's CapabilityStatement; open to everybody by the standard (FHIR R4, 3.1.0.1.2), so no token is sent. */
-  async capability(): Promise<Capability> {
+  async capability(signal?: AbortSignal): Promise<Capability> {
     const url = `${this.#options.fhirBase}/metadata`;
-    return this.#ask({ method: 'GET', url }, ({ body }) => readCapability(body), 'anonymous');
+    const request: HttpRequest = { method: 'GET', url, ...within(signal) };
+    return this.#ask(request, ({ body }) => readCapability(body), 'anonymous');
   }
 
   /** One resource by its logical id (`.` and `..`: URL_REFUSED). The id that comes back may differ (a merged patient, Epic 4107). */
-  async read(resourceType: string, resourceId: string): Promise<ExactResource> {
+  async read(resourceType: string, resourceId: string, signal?: AbortSignal): Promise<ExactResource> {
     // encodeURIComponent leaves dots alone, and the path `Patient/..` is the base.
     if (/^\.{1,2}$/.test(resourceId)) throw new RoundsError('URL_REFUSED', 'an id of dots alone is a path');
     const url = `${this.#options.fhirBase}/${resourceType}/${encodeURIComponent(resourceId)}`;
-    const answer = await this.#ask({ method: 'GET', url }, ({ body }) => readResource(body));
+    const answer = await this.#ask({ method: 'GET', url, ...within(signal) }, ({ body }) =>
+      readResource(body),
+    );
     if (answer.resourceType === resourceType) return answer;
     throw new RoundsError('FHIR_FOREIGN_TYPE', `a read of ${resourceType} answered another type`);
   }
@@ -128,4 +139,8 @@ export class FhirClient {
   ): Promise<T> {
     return this.#exchanges.ask(request, read, as);
   }
+}
+
+function within(signal: AbortSignal | undefined): Pick<HttpRequest, 'signal'> {
+  return signal === undefined ? {} : { signal };
 }

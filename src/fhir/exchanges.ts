@@ -59,7 +59,8 @@ export class Exchanges {
     read: (response: HttpResponse) => T,
     as: FileLocation['as'],
   ): Promise<T> {
-    return this.#repeat({ as, send: (token) => this.#send(request, token), probe: request }, read);
+    const question = { as, send: (token: string | undefined) => this.#send(request, token), probe: request };
+    return this.#repeat(question, read, this.#signalOf(request));
   }
 
   /**
@@ -67,13 +68,14 @@ export class Exchanges {
    * twice, or has waits of its own (a kick-off, a status request, a DELETE).
    */
   async exchange(request: HttpRequest): Promise<HttpResponse> {
-    const { gate, signal, http } = this.#options;
+    const { gate, http } = this.#options;
+    const signal = this.#signalOf(request);
     const question: Question<HttpResponse> = {
       as: 'client',
       send: (token) => http.request(this.#headed(request, token)),
     };
     for (let isRenewed = false; ; isRenewed = true) {
-      const { token, answer } = await this.#exchange(question, await gate.enter(signal, question));
+      const { token, answer } = await this.#exchange(question, await gate.enter(signal, question), signal);
       const response = answer();
       this.#hear(response);
       if (response.status !== 401 || isRenewed) return response;
@@ -98,6 +100,7 @@ export class Exchanges {
       const found = await this.#repeat(
         { as: at.as, send: (token) => this.#open(asked, token) },
         (stream) => stream,
+        this.#signalOf(request),
       );
       if (!isRedirect(found.status)) return found;
       found.close();
@@ -106,12 +109,12 @@ export class Exchanges {
     }
   }
 
-  async #repeat<R, T>(question: Question<R>, read: (response: R) => T): Promise<T> {
-    const { gate, clock, random, signal, maxAttempts } = this.#options;
+  async #repeat<R, T>(question: Question<R>, read: (response: R) => T, signal: AbortSignal): Promise<T> {
+    const { gate, clock, random, maxAttempts } = this.#options;
     const { probe } = question;
     let refusals = 0;
     for (let attempt = 0; ;) {
-      const { token, answer } = await this.#exchange(question, await gate.enter(signal, question));
+      const { token, answer } = await this.#exchange(question, await gate.enter(signal, question), signal);
       try {
         const response = answer();
         if (token !== undefined && probe !== undefined) {
@@ -147,12 +150,13 @@ export class Exchanges {
   async #exchange<R>(
     { as, send }: Question<R>,
     leave: Leave,
+    signal: AbortSignal,
   ): Promise<{ readonly token: string | undefined; readonly answer: () => R }> {
     let sign: LoadSign | undefined;
     try {
       const token = as === 'anonymous' ? undefined : await this.#token();
       const [sent] = await Promise.allSettled([send(token)]);
-      if (!this.#options.signal.aborted) sign = signOf(sent);
+      if (!signal.aborted) sign = signOf(sent);
       return {
         token,
         answer: () => {
@@ -191,7 +195,7 @@ export class Exchanges {
           send: (other) => this.#send(request, other),
         };
         const leave = await gate.enter(signal, question);
-        const { token: fresh = token, answer } = await this.#exchange(question, leave);
+        const { token: fresh = token, answer } = await this.#exchange(question, leave, signal);
         answer();
         this.#accepted = { token: fresh, request };
         return;
@@ -224,7 +228,7 @@ export class Exchanges {
   }
 
   #headed(request: HttpRequest, token: string | undefined): HttpRequest {
-    const { signal, clientId } = this.#options;
+    const { clientId } = this.#options;
     this.#requests++;
     // Nearly always it is seen without parsing the URL.
     const isHome = request.url.startsWith(`${this.#home}/`) || new URL(request.url).origin === this.#home;
@@ -236,8 +240,13 @@ export class Exchanges {
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
         ...(isHome ? { 'epic-client-id': clientId } : {}),
       },
-      signal,
+      signal: this.#signalOf(request),
     };
+  }
+
+  /** A request may have a signal of its own, which then has to follow the general one. */
+  #signalOf({ signal }: HttpRequest): AbortSignal {
+    return signal ?? this.#options.signal;
   }
 
   /** What every answer tells of its server. */

@@ -191,6 +191,11 @@ export class ServerGate {
     this.#options.log.info('server.paused', { ms: Math.round(ms) });
   }
 
+  /** Whether it lets nobody in any more. */
+  get isStopped(): boolean {
+    return this.#stopped !== undefined;
+  }
+
   /** Lets nobody in any more: every request that waits or comes fails with `reason`. */
   stop(reason: RoundsError): void {
     this.#stopped ??= reason;

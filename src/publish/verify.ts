@@ -86,6 +86,7 @@ function isManifest(value: unknown): value is Manifest {
   );
 }
 
-function isInside(url: string): boolean {
+/** Whether a URL of a manifest stays within its folder. */
+export function isInside(url: string): boolean {
   return !path.isAbsolute(url) && !url.split(/[/\\]/).includes('..');
 }

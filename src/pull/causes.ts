@@ -33,6 +33,21 @@ export function isFinalAnswer(error: RoundsError): boolean {
   return isFinal && isServersDoing(error) && !REFUSES_CLIENT.has(error.code);
 }
 
+/** How often a search begins again at its first page (an expired session, a page that contradicts itself). */
+export const MAX_RESTARTS = 2;
+
+const NEEDS_RESTART: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'FHIR_PAGING_EXPIRED',
+  'FHIR_PAGING_LOOP',
+  'FHIR_FOREIGN_PATIENT',
+  'FHIR_FOREIGN_TYPE',
+]);
+
+/** Whether the whole search is to be asked again: the client has spent its attempts on what a repeated request mends. */
+export function needsRestart({ code }: RoundsError): boolean {
+  return NEEDS_RESTART.has(code);
+}
+
 export function causeOf(error: RoundsError): Omit<Cause, 'rosterLine'> {
   return {
     code: error.code,

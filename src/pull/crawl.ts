@@ -1,4 +1,4 @@
-import { asRoundsError, RoundsError, type ErrorCode } from '../errors.ts';
+import { asRoundsError, RoundsError } from '../errors.ts';
 import type { FetchedPage, FhirClient, SearchParameters } from '../fhir/client.ts';
 import {
   belongsTo,
@@ -10,10 +10,11 @@ import type { SearchsetEntry } from '../fhir/searchset.ts';
 import type { SearchedType } from '../run/plan.ts';
 import type { SnapshotSettings } from '../run/snapshot.ts';
 import type { Cause, Outcome } from '../run/tally.ts';
-import { causeOf, isFinalAnswer, isServersDoing } from './causes.ts';
+import { causeOf, isFinalAnswer, isServersDoing, MAX_RESTARTS, needsRestart } from './causes.ts';
 import type { FinishedSearch } from './finished.ts';
 import type { Identity, PatientIdentity } from './identity.ts';
 import { KeptResources, type MemoryBudget } from './keptResources.ts';
+import { watchPages } from './pageWatch.ts';
 
 /** One patient x one type with all its filters: the unit of work, of retry and of resume. */
 export interface Search {
@@ -31,11 +32,6 @@ export interface CrawlOptions {
   /** Whether records of this type are pulled where they are referred to. */
   readonly isReferenced: (resourceType: string) => boolean;
 }
-
-/** How often a search begins again at its first page (an expired session, a page that contradicts itself). */
-const MAX_RESTARTS = 2;
-/** Pages in a row without one new resource: more is a server that goes in circles. */
-const MAX_BARREN_PAGES = 1_000;
 
 /**
  * Pulls one search to its end. Never throws for what the server does: that is the search's outcome. What is thrown
@@ -80,8 +76,7 @@ class SearchPull {
         return await this.#pullAll();
       } catch (thrown) {
         const error = asRoundsError(thrown);
-        // The client has spent its attempts on what a repeated request mends; these need the whole search again.
-        if (!NEEDS_RESTART.has(error.code) || restarts >= MAX_RESTARTS) throw thrown;
+        if (!needsRestart(error) || restarts >= MAX_RESTARTS) throw thrown;
         await this.#kept.clear();
         this.#wanted.clear();
         this.#gap = undefined;
@@ -180,19 +175,12 @@ class SearchPull {
       ['_count', String(settings.pageSize)],
     ];
     let fetched = await client.search(type.resourceType, parameters);
-    const visited = new Set<string>();
-    let barren = 0;
-    for (let pages = 1; ; pages++) {
-      barren = (await this.#takePage(fetched)) ? 0 : barren + 1;
+    const watch = watchPages(settings.maxPages);
+    for (;;) {
+      const isNew = await this.#takePage(fetched);
       const { next } = fetched.page;
       if (next === undefined) return;
-      if (settings.maxPages > 0 && pages >= settings.maxPages) {
-        throw new RoundsError('FHIR_PAGE_CAP', `a search has more than ${settings.maxPages} pages`);
-      }
-      if (visited.has(next) || barren > MAX_BARREN_PAGES) {
-        throw new RoundsError('FHIR_PAGING_LOOP', 'the pages of a search run in a circle');
-      }
-      visited.add(next);
+      watch(next, isNew);
       fetched = await client.nextPage(next, fetched.url);
     }
   }
@@ -257,10 +245,3 @@ function whose(references: ResourceReferences, identity: Identity): ReturnType<t
   const belongs = belongsTo(references, survivorId);
   return belongs === 'foreign' && patientId !== survivorId ? belongsTo(references, patientId) : belongs;
 }
-
-const NEEDS_RESTART: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  'FHIR_PAGING_EXPIRED',
-  'FHIR_PAGING_LOOP',
-  'FHIR_FOREIGN_PATIENT',
-  'FHIR_FOREIGN_TYPE',
-]);
