@@ -46,7 +46,7 @@ export interface RoundsErrorOptions {
  *   await client.read('Patient', 'no-such-patient');
  * } catch (error) {
  *   if (!(error instanceof RoundsError)) throw error;
- *   console.log(error.code, error.failure, error.status); //=> HTTP_NOT_FOUND permanent 404
+ *   console.log(error.failure, error.status, error.hint !== ''); //=> permanent 404 true
  * } finally {
  *   await client.close();
  * }

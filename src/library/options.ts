@@ -129,6 +129,10 @@ export async function configOfExport(options: BulkExportOptions, folder: string)
   for (const name of ['endpoint', 'clientId', 'privateKeyFile', 'folder'] as const) {
     if (!options[name]) problems.push({ where: name, what: 'is not set' });
   }
+  const { level = 'group' } = options;
+  if (level === 'group' && !options.groupId) {
+    problems.push({ where: 'groupId', what: 'is not set, which level group needs' });
+  }
   if (!options.types?.length) problems.push({ where: 'types', what: 'names no resource type' });
   const places = { epic_data_export_folder: 'exports', state_folder: 'state', log_folder: 'logs' };
   const folders = Object.entries(places).map(([key, place]): PlainSetting => {

@@ -90,7 +90,7 @@ export interface Client {
    *   if (!(error instanceof RoundsError) || error.code !== 'FHIR_DATA_WITHHELD') throw error;
    *   console.log('incomplete', error.epicCode, error.hint);
    * }
-   * console.log(conditions > 0, found.warnings.includes('4119')); //=> true true
+   * console.log(conditions > 0, found.warnings); //=> true []
    * await client.close();
    */
   search(resourceType: string, query?: SearchQuery, options?: CallOptions): SearchResults;

@@ -1,4 +1,4 @@
-// `npm run check`: format, lint, types, import rule, dead code, documents. Works on a fresh clone, so it imports
+// `npm run check`: format, lint, types, import rule, dead code, package, documents. Works on a fresh clone, so it imports
 // node: only. Every step runs, also after one that failed. `npm run check -- lint types` runs those steps alone.
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
@@ -18,6 +18,8 @@ const STEPS = [
   ['test-types', [tsc, '-p', 'test/tsconfig.json']],
   ['imports', ['node_modules/dependency-cruiser/bin/dependency-cruise.mjs', 'src']],
   ['dead-code', ['node_modules/knip/bin/knip.js', '--no-progress']],
+  // What npm would publish, and its types, as those who import it see them.
+  ['package', ['test/support/package.mjs']],
   [
     'documents',
     [
