@@ -56,7 +56,8 @@ export async function loadConfig(file: string, options: LoadConfigOptions = {}):
 /**
  * A client of a FHIR server by SMART Backend Services: from options, or as a job of a configuration asks its server. It asks
  * the server nothing yet, but for its token endpoint where none is given. The client's limits (`concurrency` and its like) hold
- * for it alone, it takes no lock, and what it reads does not stand in the audit file: that is of runs.
+ * for it alone, it takes no lock, and what it reads does not stand in the audit file: that is of runs. With a configuration's
+ * runs it shares the pauses that the server asks for.
  *
  * Answers that pass by themselves (408, 429, 5xx, resets, cut bodies) are asked again up to `maxAttempts` times, a pause
  * that the server asks for is kept, and redirects are never followed. While the server is away calls wait for
@@ -97,9 +98,11 @@ export async function createClient(
 ): Promise<Client> {
   const { openLibraryClient } = await import('./library/client.ts');
   const { chooseJob } = await import('./commands/context.ts');
-  if ('jobs' in from) return openLibraryClient(chooseJob(from, jobName), { signal: options.signal });
+  if ('jobs' in from) return openLibraryClient(chooseJob(from, jobName), { ...options, isOfConfig: true });
   const { configOfClient } = await import('./library/options.ts');
-  return openLibraryClient(chooseJob(await configOfClient(from, path.resolve()), undefined), from);
+  const { privateKey, signal } = from;
+  const [job] = (await configOfClient(from, path.resolve())).jobs;
+  return openLibraryClient(job!, { privateKey, signal, isOfConfig: false });
 }
 
 /**

@@ -17,6 +17,7 @@ import type { FhirClient, SearchParameters } from '../fhir/client.ts';
 import { referenceReader } from '../fhir/references.ts';
 import { dialectOf, reachOf } from '../fhir/searchRules.ts';
 import { isResourceId } from '../fhir/searchset.ts';
+import { serverPause, type ServerPause } from '../run/serverPause.ts';
 import { systemClock } from '../system/clock.ts';
 import { asFileError } from '../system/files.ts';
 import { silentLog } from '../system/logger.ts';
@@ -26,10 +27,17 @@ import { resourceOf } from './resource.ts';
 import { pullPlan, type SearchDeps, type SearchPlan } from './search.ts';
 import type { Client, SearchQuery, SearchResults } from './types.ts';
 
-/** A client of a job's server. `privateKey`: in place of the job's key file. */
+export interface LibraryClientOptions extends Pick<ClientOptions, 'signal'> {
+  /** In place of the job's key file. */
+  readonly privateKey?: ClientOptions['privateKey'];
+  /** The job is one of an INI: pauses that the server asks for are shared with its runs. */
+  readonly isOfConfig: boolean;
+}
+
+/** A client of a job's server. */
 export async function openLibraryClient(
   job: JobConfig,
-  { privateKey, signal }: Pick<ClientOptions, 'privateKey' | 'signal'>,
+  { privateKey, signal, isOfConfig }: LibraryClientOptions,
 ): Promise<Client> {
   const ended = new AbortController();
   const signals = [ended.signal, ...(signal ? [signal] : [])];
@@ -40,8 +48,12 @@ export async function openLibraryClient(
   around.signal.throwIfAborted();
   const access = await accessOf(job, privateKey);
   const tokens = await openTokenService(job, access, around);
+  const pauseOf = (fhirBase: string): ServerPause =>
+    serverPause(job.settings.paths.state_folder, fhirBase, around.clock);
+  const connect = (): Promise<Asker> =>
+    openClient(job, tokens, around, () => undefined, 'SERVER_AWAY', isOfConfig ? pauseOf : undefined);
   try {
-    return clientOf(new Server(job, tokens, around, await askerOf(job, tokens, around)), job, ended);
+    return clientOf(new Server(tokens, around, connect, await connect()), job, ended);
   } catch (error) {
     await tokens.close();
     throw error;
@@ -76,21 +88,18 @@ async function readText(file: string | undefined): Promise<string | undefined> {
   });
 }
 
-const askerOf = (job: JobConfig, tokens: TokenService, around: Surroundings): Promise<Asker> =>
-  openClient(job, tokens, around, () => undefined, 'SERVER_AWAY');
-
 /** The server of a client for all its life: whoever was given up, an outage's end included, is asked afresh. */
 class Server {
-  readonly #job: JobConfig;
   readonly #tokens: TokenService;
   readonly #around: Surroundings;
+  readonly #connect: () => Promise<Asker>;
   #asker: Asker;
   #capability: Capability | undefined;
 
-  constructor(job: JobConfig, tokens: TokenService, around: Surroundings, asker: Asker) {
-    this.#job = job;
+  constructor(tokens: TokenService, around: Surroundings, connect: () => Promise<Asker>, asker: Asker) {
     this.#tokens = tokens;
     this.#around = around;
+    this.#connect = connect;
     this.#asker = asker;
   }
 
@@ -107,7 +116,7 @@ class Server {
   }
 
   async ask<T>(question: (client: FhirClient) => Promise<T>, signal: AbortSignal): Promise<T> {
-    if (this.#asker.gate.isStopped) this.#asker = await askerOf(this.#job, this.#tokens, this.#around);
+    if (this.#asker.gate.isStopped) this.#asker = await this.#connect();
     return untilAborted(() => question(this.#asker.client), signal);
   }
 

@@ -1,7 +1,9 @@
 import { createHash, createPrivateKey } from 'node:crypto';
+import { mkdir, readdir } from 'node:fs/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import {
   createClient,
+  loadConfig,
   startSandbox,
   type Client,
   type ClientOptions,
@@ -9,6 +11,7 @@ import {
 } from '../../src/index.ts';
 import type { SandboxOptions } from '../../src/sandbox/startSandbox.ts';
 import { RoundsError } from '../../src/errors.ts';
+import { locksFolder } from '../../src/run/ledgerGate.ts';
 import { rejection } from '../support/rejection.ts';
 import { CLIENT_ID, siteForTest, siteKey } from '../support/site.ts';
 
@@ -67,12 +70,28 @@ describe('a client', () => {
     expect((await client.read('Patient', patientId)).id).toBe(patientId);
 
     const site = await siteForTest({ mail: false });
-    const { loadConfig } = await import('../../src/index.ts');
     const config = await loadConfig(site.configFile, { env: {} });
     const ofJob = await createClient(config);
     onTestFinished(() => ofJob.close());
     expect((await ofJob.read('Patient', patientId)).type).toBe('Patient');
     expect(await rejection(createClient(config, 'weekly'))).toMatchObject({ code: 'USAGE' });
+  });
+
+  it('of a configuration leaves word for its runs when the server asks for a pause', async () => {
+    const site = await siteForTest({ mail: false });
+    const locks = locksFolder(site.stateFolder);
+    await mkdir(locks, { recursive: true });
+    const client = await createClient(await loadConfig(site.configFile, { env: {} }));
+    onTestFinished(() => client.close());
+    const once = {
+      match: { endpoint: 'read' },
+      when: { first: 1 },
+      then: { status: 429, retryAfter: 1 },
+    } as const;
+    site.sandbox.setFaults([once]);
+    await client.read('Patient', site.sandbox.patientIdAt(0)!);
+    expect(site.sandbox.faultsStruck()).toEqual([1]);
+    await expect.poll(() => readdir(locks)).toEqual([expect.stringMatching(/\.pause$/)]);
   });
 
   it('says all that is wrong in its options at once, by their own names, and no secret', async () => {
