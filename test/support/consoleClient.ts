@@ -82,36 +82,45 @@ export class ConsoleClient {
   }
 }
 
-export interface RunningConsole extends RunningCli {
-  readonly client: ConsoleClient;
+/** A console as a process of its own. */
+export interface ConsoleProcess extends RunningCli {
   readonly origin: string;
   /** The link that it printed, not followed yet. */
   readonly link: string;
-  /** Interrupts it; it is seen to end well. */
+  /** Interrupts it; it is seen to end well. May be repeated. */
   stop(): Promise<void>;
 }
 
-/** The console of a site on any free port, as a process of its own; it ends with the test. */
-export async function startConsole(site: Site, options?: CliOptions): Promise<RunningConsole> {
+/** Starts the console of a site on any free port; it is the caller's to stop. */
+export async function startConsoleProcess(site: Site, options?: CliOptions): Promise<ConsoleProcess> {
   const running = await site.start(['console', '--json'], {
     ...options,
     env: { FHIR_ROUNDS_CONSOLE_PORT: '0', ...options?.env },
   });
   const { child, output, ended } = running;
+  let isOver = false;
+  void ended.then(() => (isOver = true));
   const stop = async (): Promise<void> => {
+    if (isOver) return;
     child.kill('SIGINT');
     const { code, stderr } = await ended;
     if (code !== 0) throw new Error(`the console ended with ${code}:\n${stderr}`);
   };
-  let isOver = false;
-  void ended.then(() => (isOver = true));
-  onTestFinished(async () => {
-    if (!isOver) await stop();
-  });
   await until('the console’s link', () => isOver || output.stdout.includes('\n'));
   if (isOver) throw new Error(`the console did not start:\n${output.stderr}`);
   const { origin, link } = JSON.parse(output.stdout) as { origin: string; link: string };
-  return { ...running, origin, link, client: new ConsoleClient(origin), stop };
+  return { ...running, origin, link, stop };
+}
+
+export interface RunningConsole extends ConsoleProcess {
+  readonly client: ConsoleClient;
+}
+
+/** The same, ending with the test. */
+export async function startConsole(site: Site, options?: CliOptions): Promise<RunningConsole> {
+  const running = await startConsoleProcess(site, options);
+  onTestFinished(() => running.stop());
+  return { ...running, client: new ConsoleClient(running.origin) };
 }
 
 /** The same, logged in. */
