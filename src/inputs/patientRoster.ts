@@ -41,14 +41,22 @@ export async function* readRoster(file: string, options: RosterOptions): AsyncGe
   for await (const batch of readBatches(file, options, new ProblemList(file))) yield* batch;
 }
 
-/** Reads the whole roster once and keeps nothing of it but numbers. Throws as readRoster does. */
-export async function scanRoster(file: string, options: RosterOptions): Promise<RosterScan> {
+/**
+ * Reads the whole roster once and keeps nothing of it but numbers; its good rows go to `keep`, in the file's order. Throws
+ * as readRoster does, and then what was kept is to be discarded.
+ */
+export async function scanRoster(
+  file: string,
+  options: RosterOptions,
+  keep?: (rows: readonly RosterRow[]) => Promise<void>,
+): Promise<RosterScan> {
   const problems = new ProblemList(file);
   let patients = 0;
   let mrns = 0;
   for await (const batch of readBatches(file, options, problems)) {
     patients += batch.length;
     for (const { mrn } of batch) if (mrn !== undefined) mrns++;
+    await keep?.(batch);
   }
   return { patients, mrns, skipped: problems.total, problems: problems.listed };
 }

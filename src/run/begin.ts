@@ -13,9 +13,11 @@ import type { RunRow } from './ledgerRows.ts';
 import { checkInputs, checkRosterDrop, type Inputs } from './preflight.ts';
 import type { CloseContext, RunDeps, RunOptions } from './deps.ts';
 import {
+  adoptRosterCopy,
   hasSnapshot,
   openSnapshot,
   removeSnapshot,
+  rosterDraft,
   snapshotFolder,
   type SnapshotSettings,
 } from './snapshot.ts';
@@ -40,7 +42,7 @@ export async function resumeOrBegin(
   place: JobPlace,
   closing: CloseContext,
 ): Promise<BegunRun> {
-  const { ledger, job, log, signal } = deps;
+  const { ledger, job, signal } = deps;
   const open = await findOpenRun(deps, options, place, closing);
   await ensureJobFolders(place.folders, place.modes);
   await discardStaging(place.folders, open.kind === 'resume' ? open.run.runId : undefined);
@@ -53,16 +55,37 @@ export async function resumeOrBegin(
   // At once: it may be what is to be retried.
   if (open.kind === 'published') await open.close();
   const base = options.retryFailed ? retryBase(deps, place) : undefined;
-  const inputs = base ? undefined : await checkInputs(job, signal);
-  if (inputs?.roster && !options.acceptRoster) checkRosterDrop(job, ledger, inputs.roster.patients);
+  const rosterCopy = rosterDraft(place.stateFolder, job.jobName);
+  try {
+    const inputs = base ? undefined : await checkInputs(job, signal, rosterCopy);
+    if (inputs?.roster && !options.acceptRoster) checkRosterDrop(job, ledger, inputs.roster.patients);
+    await endOpenRun(deps, place, closing, open);
+    const run = await beginRun(deps, place, base);
+    auditBegun(deps, place, run);
+    if (base) await copySnapshot(ledger, place, base, run);
+    if (inputs?.roster) await adoptRosterCopy(rosterCopy, snapshotFolder(place.stateFolder, run.runId));
+    return { run, inputs };
+  } finally {
+    // That of a roster that was refused.
+    await rm(rosterCopy, { force: true });
+  }
+}
+
+/** Ends what is in the way of a new run, now that this one is to begin. */
+async function endOpenRun(
+  deps: RunDeps,
+  place: JobPlace,
+  closing: CloseContext,
+  open: OpenRun,
+): Promise<void> {
   if (open.kind === 'discard') {
     // It may hold the roster's ids, and no later run would take it for its own.
     await removeSnapshot(snapshotFolder(place.stateFolder, open.run.runId));
     auditDiscarded(deps, place, open.run);
-    ledger.discardRun(open.run.runNo);
+    deps.ledger.discardRun(open.run.runNo);
   }
   if (open.kind === 'abandon') {
-    log.warn('run.abandoned', { runId: open.run.runId, why: open.why });
+    deps.log.warn('run.abandoned', { runId: open.run.runId, why: open.why });
     await removeOldStaging(deps, place, open.run);
     await closeFailed(
       asItWas(closing, open.run),
@@ -71,14 +94,11 @@ export async function resumeOrBegin(
       new RoundsError('RUN_NOT_RESUMABLE', `abandoned: ${open.why}`),
     );
   }
-  const run = await beginRun(deps, place, base);
-  auditBegun(deps, place, run);
-  if (base) await copySnapshot(ledger, place, base, run);
-  return { run, inputs };
 }
 
-/** Takes away the working copies of this job's closed runs, which died before they had done it: they hold the roster's ids. */
+/** Takes away what this job's runs that died left of working copies: they hold the roster's ids. */
 async function discardWorkingCopies({ ledger, job }: RunDeps, { stateFolder }: JobPlace): Promise<void> {
+  await rm(rosterDraft(stateFolder, job.jobName), { force: true });
   const names = await readdir(path.dirname(snapshotFolder(stateFolder, 'any'))).catch(() => []);
   for (const name of names) {
     const run = ledger.findRun(name);

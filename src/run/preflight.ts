@@ -3,9 +3,9 @@ import { readFile } from 'node:fs/promises';
 import { loadPrivateKey, type SigningKey } from '../auth/keys.ts';
 import { keyIdFor } from '../auth/keyId.ts';
 import type { JobConfig } from '../config/schema.ts';
-import { asRoundsError, RoundsError, throwIfProblems, type Problem } from '../errors.ts';
+import { asRoundsError, RoundsError, throwIfProblems, type ErrorCode, type Problem } from '../errors.ts';
 import { readResourceList, type ListedType } from '../inputs/resourceList.ts';
-import { scanRoster, type RosterScan } from '../inputs/patientRoster.ts';
+import { scanRoster, type RosterRow, type RosterScan } from '../inputs/patientRoster.ts';
 import { RUN_ID } from '../publish/layout.ts';
 import { MANIFEST } from '../publish/manifest.ts';
 import {
@@ -21,6 +21,7 @@ import { exposureOf } from '../system/ownership.ts';
 import { typesOfBulk } from './exportPlan.ts';
 import { placeOf, type JobPlace } from './jobPlace.ts';
 import type { Ledger } from './ledger.ts';
+import { writeRosterCopy } from './snapshot.ts';
 
 /** Everything a run needs from this machine, found good before the first request. */
 export interface Access {
@@ -74,18 +75,27 @@ export async function checkAccess(
   return { key: key!, keyId: keyId!, caPem, smtpCaPem, warnings };
 }
 
-/** Reads what the job needs of roster and list through, row by row. Throws INPUT_INVALID with all their problems. */
-export async function checkInputs({ method, settings }: JobConfig, signal: AbortSignal): Promise<Inputs> {
+/**
+ * Reads what the job needs of roster and list through, row by row. Throws INPUT_INVALID with all their problems.
+ *
+ * @param rosterCopy where the run's copy of the roster goes, for which it is not read again: so the two are the same
+ *   whatever becomes of the file meanwhile. The caller removes it when this throws
+ */
+export async function checkInputs(
+  { method, settings }: JobConfig,
+  signal: AbortSignal,
+  rosterCopy?: string,
+): Promise<Inputs> {
   const { data_sources: sources, bulk } = settings;
   const parts = new Parts();
   const ofBulk = method === 'bulk' ? typesOfBulk(settings) : undefined;
   const listed =
     ofBulk ?? (await parts.try('resource list', () => readResourceList(sources.epic_sandbox_resources)));
+  const scan = (keep?: (rows: readonly RosterRow[]) => Promise<void>): Promise<RosterScan> =>
+    scanRoster(sources.epic_sandbox_roster, { badRows: sources.roster_bad_rows, signal }, keep);
   const needsRoster = method === 'crawl' || bulk.patients === 'roster';
   const roster = needsRoster
-    ? await parts.try('roster', () =>
-        scanRoster(sources.epic_sandbox_roster, { badRows: sources.roster_bad_rows, signal }),
-      )
+    ? await parts.try('roster', () => (rosterCopy === undefined ? scan() : writeRosterCopy(rosterCopy, scan)))
     : undefined;
   parts.throwAll();
   return { listed: listed!, roster };
@@ -173,6 +183,9 @@ async function readOptional(file: string | undefined): Promise<string | undefine
   }
 }
 
+/** What is nothing to be put right in settings or files. */
+const NO_PROBLEMS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['INTERNAL', 'INTERRUPTED', 'DISK_FULL']);
+
 /** Gathers what several parts throw, so that all is said at once. */
 class Parts {
   readonly #errors: { readonly where: string; readonly error: RoundsError }[] = [];
@@ -182,7 +195,7 @@ class Parts {
       return await work();
     } catch (thrown) {
       const error = asRoundsError(thrown);
-      if (error.code === 'INTERNAL' || error.code === 'INTERRUPTED') throw thrown;
+      if (NO_PROBLEMS.has(error.code)) throw thrown;
       this.#errors.push({ where, error });
       return undefined;
     }

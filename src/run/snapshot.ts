@@ -1,4 +1,4 @@
-import { open, readFile, rm } from 'node:fs/promises';
+import { open, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { readLines } from '../ndjson/reader.ts';
 import { asFileError, ensureFolder, PRIVATE_MODES, writeAtomic, exists } from '../system/files.ts';
@@ -55,40 +55,68 @@ export function snapshotFolder(stateFolder: string, runId: string): string {
   return path.join(stateFolder, 'runs', runId);
 }
 
-/** Copies the roster; durable when it returns. Returns the number of patients and whether MRNs are among them. */
-export async function writeRosterSnapshot(
-  folder: string,
-  rows: AsyncIterable<{
-    readonly line: number;
-    readonly patientId?: string | undefined;
-    readonly mrn?: string | undefined;
-  }>,
-): Promise<{ readonly patients: number; readonly hasMrns: boolean }> {
-  await ensureFolder(folder);
-  const file = path.join(folder, ROSTER);
-  let patients = 0;
-  let hasMrns = false;
-  let block = '';
-  const handle = await open(file, 'w', PRIVATE_MODES.file);
-  const put = async (): Promise<void> => {
-    await handle.writeFile(block).catch((error: unknown) => {
-      throw asFileError(error, file);
-    });
-    block = '';
-  };
+/** What is copied of a roster's row. */
+interface CopiedRow {
+  readonly line: number;
+  readonly patientId?: string | undefined;
+  readonly mrn?: string | undefined;
+}
+
+/** Where a job's roster is copied to while it is checked: before the run that it is for has a folder. */
+export function rosterDraft(stateFolder: string, jobName: string): string {
+  return path.join(stateFolder, 'runs', `roster-${jobName}.draft`);
+}
+
+/** Makes a copy of a roster from what `read` puts; durable when it returns. Returns what `read` does. */
+export async function writeRosterCopy<T>(
+  file: string,
+  read: (put: (rows: readonly CopiedRow[]) => Promise<void>) => Promise<T>,
+): Promise<T> {
+  await ensureFolder(path.dirname(file));
+  const handle = await open(file, 'w', PRIVATE_MODES.file).catch(failWith(file));
   try {
-    for await (const { line, patientId, mrn } of rows) {
-      block += `${JSON.stringify(mrn === undefined ? [line, patientId] : [line, null, mrn])}\n`;
-      if (block.length > 1 << 16) await put();
-      patients++;
-      hasMrns ||= mrn !== undefined;
-    }
-    await put();
-    await handle.sync();
+    const result = await read(async (rows) => {
+      let block = '';
+      for (const { line, patientId, mrn } of rows) {
+        const named = mrn === undefined ? JSON.stringify(patientId) : `null,${JSON.stringify(mrn)}`;
+        block += `[${line},${named}]\n`;
+      }
+      await handle.writeFile(block).catch(failWith(file));
+    });
+    await handle.sync().catch(failWith(file));
+    return result;
   } finally {
     await handle.close();
   }
-  return { patients, hasMrns };
+}
+
+/** Gives a run the copy that was made as its roster was checked. */
+export async function adoptRosterCopy(draft: string, folder: string): Promise<void> {
+  await rename(draft, path.join(folder, ROSTER));
+}
+
+const COPIED_AT_ONCE = 1024;
+
+/** Copies patients into a run's folder, as writeRosterCopy does. */
+export async function writeRosterSnapshot(
+  folder: string,
+  patients: AsyncIterable<CopiedRow> | Iterable<CopiedRow>,
+): Promise<void> {
+  await writeRosterCopy(path.join(folder, ROSTER), async (put) => {
+    let rows: CopiedRow[] = [];
+    for await (const patient of patients) {
+      if (rows.push(patient) < COPIED_AT_ONCE) continue;
+      await put(rows);
+      rows = [];
+    }
+    await put(rows);
+  });
+}
+
+function failWith(file: string): (error: unknown) => never {
+  return (error) => {
+    throw asFileError(error, file);
+  };
 }
 
 /** Makes the snapshot whole, in one step: a run whose settings are there has its roster too. */

@@ -3,7 +3,6 @@ import type { JobConfig, Settings } from '../config/schema.ts';
 import { configHash } from '../config/view.ts';
 import { TYPES_WITH_ATTACHMENTS } from '../fhir/attachments.ts';
 import { problemsOfList } from '../fhir/searchRules.ts';
-import { readRoster } from '../inputs/patientRoster.ts';
 import type { ListedType } from '../inputs/resourceList.ts';
 import { hashInName, partTimestamp } from '../publish/layout.ts';
 import { ERROR_FILE } from '../publish/publish.ts';
@@ -26,9 +25,9 @@ import {
   type Snapshot,
 } from './snapshot.ts';
 
-/** Copies what a new run works from: the roster, the plan made of list and server, the pull settings. */
+/** Writes what a new run works from beside its copy of the roster: the plan made of list and server, the pull settings. */
 export async function takeSnapshot(
-  { job, ledger, signal }: RunDeps,
+  { job, ledger }: RunDeps,
   place: JobPlace,
   run: RunRow,
   { listed, roster }: Inputs,
@@ -37,10 +36,10 @@ export async function takeSnapshot(
   const { data_sources: sources, api_settings: api, file_patterns: files } = job.settings;
   const { notes } = server;
   const folder = snapshotFolder(place.stateFolder, run.runId);
-  const rows = roster
-    ? readRoster(sources.epic_sandbox_roster, { badRows: sources.roster_bad_rows, signal })
-    : noRows();
-  const { patients, hasMrns } = await writeRosterSnapshot(folder, rows);
+  // An export of all patients has none: the server knows who they are.
+  if (roster === undefined) await writeRosterSnapshot(folder, []);
+  const patients = roster?.patients ?? 0;
+  const hasMrns = roster !== undefined && roster.mrns > 0;
   if (hasMrns) await ledger.pulls.claimIdentities(run.runNo, knownIds(folder));
   const skipped =
     roster && roster.skipped > 0
@@ -104,9 +103,6 @@ function planExports(
         : [];
   return { plan, bulk: makeBulkPlan(job, plan, listed, dialect, since), notes };
 }
-
-/** Of an export of all patients: the server knows who they are. */
-async function* noRows(): AsyncGenerator<never> {}
 
 /** What an INI wants of attachments; undefined: nothing. */
 function attachmentRules({ attachments }: Settings): AttachmentRules | undefined {

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { startSandbox, type Sandbox } from '../../src/sandbox/startSandbox.ts';
+import { namesIn } from '../support/asked.ts';
 import type { CliResult } from '../support/cli.ts';
 import { runsOf } from '../support/publishedRun.ts';
 import { temporaryFolder } from '../support/temporaryFolder.ts';
@@ -17,7 +18,7 @@ afterAll(() => sandbox.close());
 
 const site = (options: SiteOptions = {}): Promise<Site> => siteForTest({ sandbox, mail: false, ...options });
 
-/** Refused: exit 2, in few words and without a stack, before the sandbox saw any request. */
+/** Refused: exit 2, in few words and without a stack, before the sandbox saw any request; and no copy of the roster stays. */
 async function refusal(
   of: Site,
   args: readonly string[] = ['run'],
@@ -26,6 +27,7 @@ async function refusal(
   const result = await of.run(args);
   expect(result.code, result.stderr).toBe(2);
   expect(sandbox.counts().total).toBe(before);
+  expect(await namesIn(path.join(of.stateFolder, 'runs'))).toEqual([]);
   expect(result.stderr).not.toMatch(/^\s+at /m);
   expect(result.stderr).not.toContain('INTERNAL');
   return { ...result, lines: result.stderr.trimEnd().split('\n') };

@@ -1,11 +1,13 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { mailsByRun } from '../crash/aftermath.ts';
 import { photographRun, restore, type Image } from '../crash/crashing.ts';
 import { makeSmallSite, type SmallSite } from '../crash/smallRun.ts';
 import { heldBy, namesIn } from '../support/asked.ts';
-import { CLIENT_ID, siteKey, type Site } from '../support/site.ts';
+import { until } from '../support/cli.ts';
+import { expectExactly, newestRun } from '../support/publishedRun.ts';
+import { afterRequests, CLIENT_ID, siteKey, type Site } from '../support/site.ts';
 import { runHere } from '../support/runHere.ts';
 
 const ANOTHER_CLIENT = 'another-client';
@@ -85,6 +87,23 @@ describe('a run that was interrupted while it pulled', () => {
     expect(await runHere(site, { fresh: true })).toBe(0);
     expect((await ends(site)).at(-1)).toEqual([runId, 'closed', 'abandoned']);
     expect(await namesIn(path.join(site.exportFolder, 'default', '.staging'))).toEqual([]);
+  });
+});
+
+describe('a roster that is written anew once it was checked', () => {
+  it('is not what the run works from, and what was checked is', async () => {
+    const small = await makeSmallSite();
+    onTestFinished(() => small.close());
+    const { site, sandbox, oracle } = small;
+    await site.configure({ 'api_settings.max_attempts': 3 });
+    // For a backoff's time.
+    sandbox.setFaults([{ match: { endpoint: 'metadata' }, when: { first: 1 }, then: { status: 503 } }]);
+    const isAsked = afterRequests(sandbox, 1);
+    const running = runHere(site);
+    await until('a first request', isAsked);
+    await writeFile(site.rosterFile, 'fhir_id\nnot an id\n');
+    expect(await running).toBe(0);
+    await expectExactly(await newestRun(site), oracle);
   });
 });
 
