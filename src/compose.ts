@@ -77,6 +77,8 @@ export async function openTokenService(
   const http = createHttp({
     caPem: access.caPem,
     proxy: network.proxy,
+    // One for each worker, and one for a token or a probe while they wait.
+    connections: api.concurrency + 1,
     timeoutMs: api.timeout_seconds * 1000,
   });
   try {

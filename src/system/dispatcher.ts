@@ -9,6 +9,8 @@ export interface DispatcherOptions {
   /** `http://host:port`; undefined: HTTPS_PROXY and NO_PROXY decide. */
   readonly proxy?: string | undefined;
   readonly connectTimeoutMs: number;
+  /** See HttpOptions. */
+  readonly connections?: number | undefined;
   /** For the head of an answer, and for each wait for more of its body. */
   readonly timeoutMs: number;
 }
@@ -41,7 +43,11 @@ export function openDispatcher(options: DispatcherOptions): Undici.Dispatcher {
   };
   if (options.proxy === undefined && !hasProxyEnvironment()) {
     const Agent = load(AGENT) as typeof Undici.Agent;
-    return new Agent(shared);
+    // undici gives a connection back a turn of the event loop after its answer: without a bound, whoever asks before that
+    // gets another one. By a proxy there is none: a tunnel that it never opens would keep its place for ever.
+    return new Agent(
+      options.connections === undefined ? shared : { ...shared, connections: options.connections },
+    );
   }
   const { EnvHttpProxyAgent, Pool, ProxyAgent } = load('undici') as typeof Undici;
   const clientFactory = (origin: URL, given: object): Undici.Dispatcher =>

@@ -66,6 +66,8 @@ export interface HttpOptions {
   readonly caPem?: string | undefined;
   /** `http://host:port`; undefined: HTTPS_PROXY and NO_PROXY decide. */
   readonly proxy?: string | undefined;
+  /** To one origin, at most; a request beyond waits for its turn. Unset, and by a proxy: as many as there are requests. */
+  readonly connections?: number;
   readonly timeoutMs?: number;
   readonly connectTimeoutMs?: number;
 }

@@ -54,11 +54,9 @@ export const PEER_ROWS: readonly FaultRow[] = [
   },
   {
     title: 'a run makes many requests',
-    result: 'Over a few connections that are kept: at most two for each worker, one of them in use.',
+    result: 'Over a few connections that are kept: at most one for each worker, and one more.',
     sandbox: { patients: 20 },
-    // Five workers and the token's. undici gives a connection back a turn of the event loop after its answer has ended, and a
-    // worker that asks before that gets another one.
-    expect: { exit: 0, requests: [60, 400], connections: [1, 11] },
+    expect: { exit: 0, requests: [60, 400], connections: [1, 6] },
   },
 ];
 

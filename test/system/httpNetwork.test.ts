@@ -73,6 +73,44 @@ describe('a body', () => {
   });
 });
 
+describe('connections', () => {
+  it('are no more than they may be, and what comes beyond waits its turn', async () => {
+    const sockets = new Set<unknown>();
+    const { origin } = await startServer((response) => {
+      sockets.add(response.socket);
+      setTimeout(() => response.end('{}'), 5);
+    });
+    const http = open({ connections: 3 });
+    const ask = () => http.request({ method: 'GET', url: origin });
+    const answers = await Promise.all(Array.from({ length: 50 }, ask));
+    expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 50 }, () => 200));
+    expect(sockets.size).toBe(3);
+  });
+
+  it('that hang keep nobody from the others, and make room when their time is over', async () => {
+    const { origin } = await startServer(
+      (response, { url }) => void (url === '/hangs' || response.end('{}')),
+    );
+    const http = open({ connections: 3 });
+    const ask = (path: string, timeoutMs = 60_000) =>
+      http.request({ method: 'GET', url: `${origin}${path}`, timeoutMs });
+    const hanging = [ask('/hangs', 1_000), ask('/hangs', 1_000)].map(rejection);
+    for (let time = 0; time < 20; time++) expect((await ask('/')).status).toBe(200);
+    expect((await Promise.all(hanging)).map((error) => error.code)).toEqual(['TIMEOUT', 'TIMEOUT']);
+    const more = [ask('/hangs', 1_000), ask('/hangs', 1_000)].map(rejection);
+    expect((await ask('/')).status).toBe(200);
+    await Promise.all(more);
+  });
+
+  it('that cannot be made leave no request waiting', async () => {
+    const { origin, close } = await startServer((response) => void response.end());
+    await close();
+    const http = open({ connections: 2 });
+    const asked = Array.from({ length: 10 }, () => rejection(http.request({ method: 'GET', url: origin })));
+    for (const error of await Promise.all(asked)) expect(error).toMatchObject({ code: 'NETWORK' });
+  });
+});
+
 describe('TLS', () => {
   it('trusts a private authority that is given, beside the public ones', async () => {
     const { origin } = await startTls();
