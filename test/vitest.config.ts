@@ -29,8 +29,8 @@ export default defineConfig({
     include: ['**/*.test.ts'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    // Real servers and real files: two workers fit the two cores that CI has.
-    maxWorkers: 2,
+    // For the two cores that CI has: more than a third of the time tests wait, for disks, servers and clocks.
+    maxWorkers: 3,
     pool: 'forks',
   },
 });
