@@ -60,8 +60,8 @@ const LAYERS = [
     ],
   },
   // What people are shown: by commands in a terminal, and by the console.
-  { part: 'views/', imports: [...LOOKED_AT, 'run/'] },
-  { part: 'console/', imports: [...LOOKED_AT, 'auth/', 'run/', 'views/'] },
+  { part: 'views/', imports: [...LOOKED_AT, 'auth/', 'run/'] },
+  { part: 'console/', imports: [...LOOKED_AT, 'auth/', 'inputs/', 'run/', 'views/'] },
   {
     part: 'compose.ts',
     imports: [

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import type { AccessTokenSource } from './auth/accessToken.ts';
+import type { TokenService } from './auth/accessToken.ts';
 import type { Config, JobConfig } from './config/schema.ts';
 import { RoundsError } from './errors.ts';
 import type { ServerLimits } from './fhir/serverGate.ts';
@@ -26,13 +26,6 @@ export interface Surroundings {
   readonly log: Log;
   readonly random: () => number;
   readonly signal: AbortSignal;
-}
-
-export interface TokenService {
-  readonly source: AccessTokenSource;
-  readonly tokenEndpoint: string;
-  readonly http: Http;
-  close(): Promise<void>;
 }
 
 /** How many failures in a row count as "the server is away": more than one round of all workers. */

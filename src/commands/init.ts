@@ -7,7 +7,7 @@ import { readResourceList } from '../inputs/resourceList.ts';
 import { ensureFolder, errno, exists, PRIVATE_MODES, writeDurable } from '../system/files.ts';
 import { systemClock } from '../system/clock.ts';
 import { EXIT, type CommandContext } from './context.ts';
-import { epicApis, type EpicApi } from './epicApis.ts';
+import { epicApis, type EpicApi } from '../views/epicApis.ts';
 import { askForSite, baseProblem, type SiteAnswers } from './initQuestions.ts';
 import { keysCertificate, keysGenerate } from './keys.ts';
 

@@ -10,7 +10,7 @@ import { chooseJob, EXIT, loadCommandConfig, type CommandContext } from './conte
 import { keysCertificate, keysGenerate, keysJwks, type KeyPlace, type KeysResult } from './keys.ts';
 import { keysRotate, type RotateStep } from './keysRotate.ts';
 import type { RotationWay } from './rotationState.ts';
-import { fetchToken } from './token.ts';
+import { fetchToken } from '../auth/fetchToken.ts';
 
 /** How the `keys` and `token` commands are called: the INI says where keys lie, a job may have its own. */
 export interface KeysCommand {
