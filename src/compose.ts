@@ -3,6 +3,7 @@ import type { TokenService } from './auth/accessToken.ts';
 import type { Config, JobConfig } from './config/schema.ts';
 import { RoundsError } from './errors.ts';
 import type { ServerLimits } from './fhir/serverGate.ts';
+import type { ConsoleAdapters } from './console/parts.ts';
 import type { Mailer } from './report/mail.ts';
 import type { DrainResult } from './report/outbox.ts';
 import type { RunTeller } from './report/teller.ts';
@@ -48,7 +49,7 @@ export async function openStateLedger(
 /** A source of access tokens for a job; discovers the token endpoint where the INI names none. */
 export async function openTokenService(
   job: JobConfig,
-  access: Access,
+  access: Pick<Access, 'key' | 'keyId' | 'caPem'>,
   around: Surroundings,
 ): Promise<TokenService> {
   const { createHttp } = await import('./system/http.ts');
@@ -164,6 +165,24 @@ export async function connectServer(
     await tokens.close();
     throw error;
   }
+}
+
+/** What the console reaches FHIR servers and token endpoints by; each is opened when it is first used. */
+export function consoleAdapters(around: Surroundings): ConsoleAdapters {
+  return {
+    connect: async (job) => connectServer(job, await accessOf(job, around), around, () => undefined),
+    openTokens: async (job, access) => {
+      const { network } = job.settings;
+      if (access === undefined) return openTokenService(job, await accessOf(job, around), around);
+      const caPem = network.ca_file === undefined ? undefined : await readFile(network.ca_file, 'utf8');
+      return openTokenService(job, { ...access, caPem }, around);
+    },
+  };
+}
+
+async function accessOf(job: JobConfig, { signal }: Surroundings): Promise<Access> {
+  const { checkAccess } = await import('./run/preflight.ts');
+  return checkAccess(job, signal, 'look');
 }
 
 /** What the server may be asked at this moment: less in its peak hours. */

@@ -15,14 +15,20 @@ export const AUDIT_FILE = 'audit.ndjson';
 
 /** What a run does stands in the file once, however often it is repeated after a crash; the others, as often as they happen. */
 export type AuditEvent =
-  'run.begun' | 'run.published' | 'run.failed' | 'run.abandoned' | 'token.handed-out' | 'ids.shown';
+  | 'run.begun'
+  | 'run.published'
+  | 'run.failed'
+  | 'run.abandoned'
+  | 'token.handed-out'
+  | 'ids.shown'
+  | 'gateway.used';
 
 /** One fact, before it has its place in the chain. */
 export interface AuditEntry {
   readonly event: AuditEvent;
   readonly atMs: number;
   readonly job: string;
-  /** Of all events but `token.handed-out`. */
+  /** Of what concerns one run. */
   readonly runId?: string | undefined;
   /** Host of the FHIR server. */
   readonly server: string;
@@ -33,6 +39,14 @@ export interface AuditEntry {
   readonly bytes?: number;
   /** Of the published folder's manifest.json. */
   readonly manifestSha256?: string;
+  /** Of the gateway's uses: who, by the name of the session. */
+  readonly session?: string;
+  /** What was asked: method and path, with its parameters' names. */
+  readonly route?: string;
+  /** HTTP status of the FHIR server's answer; absent where the gateway refused. */
+  readonly answered?: number;
+  /** Whose record: the patient's id as a hash under a key of this site. */
+  readonly patient?: string;
 }
 
 /** A place in the chain: the line's number, from 1, and the sha256 of its bytes without the line feed. */
