@@ -72,9 +72,7 @@ async function answerOf(answer: Answer, tookMs: number): Promise<Html> {
 /** A text to be taken along; the button works by script and is not there without. */
 export function copied(name: string, what: string, text: string): Html {
   return html`<div class="copied">
-    <button type="button" class="quiet" data-copy="${name}" hidden>
-      Copy ${what.toLowerCase()}
-    </button>
+    <button type="button" class="quiet" data-copy="${name}" hidden>Copy ${what.toLowerCase()}</button>
     <pre id="${name}" tabindex="0" role="region" aria-label="${what}"><code>${text}</code></pre>
   </div>`;
 }
