@@ -127,7 +127,11 @@ async function demandShowable(
   if (status !== 200) {
     if (patientId !== undefined || WITHOUT_PATIENT.has(question.resourceType)) return;
     // Of nobody knows whom, the server's own words stay here.
-    throw failureOf(status, body, headers, clock.now());
+    const { code, message, hint, epicCode } = failureOf(status, body, headers, clock.now());
+    throw new RoundsError(code, message, {
+      ...{ status, hint: hintOf(status, body) ?? hint },
+      ...(epicCode === undefined ? {} : { epicCode }),
+    });
   }
   if (question.kind === 'search') {
     demandOwnEntries(readSearchset(body).entries, patientId, server);
