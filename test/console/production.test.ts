@@ -151,7 +151,7 @@ describe('the gateway towards production', () => {
     expect(foreign.code).toBe('CONSOLE_REFUSED');
     // A record that is not there tells nothing in the server's words.
     const absent = await rejection(ask(routes, 'GET', '/fhir/Condition/none-such'));
-    expect(absent).toMatchObject({ code: 'FHIR_PARAMETER_REFUSED', status: 400, epicCode: '4102' });
+    expect(absent).toMatchObject({ code: 'FHIR_PARAMETER_REFUSED', status: 404, epicCode: '4102' });
     expect(absent.hint).toMatch(/^Epic 4102/);
     const { entry = [] } = JSON.parse(
       (await ask(routes, 'GET', `/fhir/patient/${idAt(0)}/comprehensive`)).text,
