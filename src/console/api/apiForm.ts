@@ -12,7 +12,7 @@ export const OTHERS_FIELD = 'others';
 /** All operations, by group, the chosen one marked. */
 export function listOf(operations: readonly Operation[], chosen: Operation): Html {
   const groups = [...new Set(operations.map(({ group }) => group))];
-  return html`<nav class="api-list" aria-label="Operations">
+  return html`<nav class="api-list sheet" aria-label="Operations">
     <label class="api-filter" hidden
       >Find an operation <input type="search" data-filter="api-operations"
     /></label>
@@ -49,7 +49,7 @@ export function formOf(
   jobNames: readonly string[],
 ): Html {
   const { key, method, path, summary, text, parameters, takesOthers } = operation;
-  return html`<section aria-labelledby="operation">
+  return html`<section class="sheet" aria-labelledby="operation">
     <h2 id="operation">${summary}</h2>
     <p><code>${method} ${path}</code></p>
     ${text !== undefined && html`<p class="muted">${text}</p>`}
@@ -57,7 +57,7 @@ export function formOf(
       ${csrfField(ask)}<input type="hidden" name="op" value="${key}" />
       ${parameters.map((parameter) => fieldOf(parameter, filled.get(parameter.name), jobNames))}
       ${takesOthers && othersField(filled.get(OTHERS_FIELD))}
-      <p><button>Send</button></p>
+      <p><button class="main">Send</button></p>
     </form>
   </section>`;
 }

@@ -19,9 +19,9 @@ const MAX_SHOWN = 300_000;
 /** Request, status, time, headers and body; the request as a command for a terminal, too. */
 export async function resultOf(tried: Tried): Promise<Html> {
   const { method, path, tookMs, outcome } = tried;
-  return html`<section class="api-result" aria-labelledby="result">
+  return html`<section class="sheet" aria-labelledby="result">
     <h2 id="result">Answer</h2>
-    <p class="api-request"><code>${method} ${path}</code></p>
+    <p><code>${method} ${path}</code></p>
     ${outcome instanceof RoundsError ? refusalOf(outcome, tookMs) : await answerOf(outcome, tookMs)}
     <h3 id="curl">As a command</h3>
     ${copied('curl-text', 'Command', curlOf(tried))}
@@ -34,7 +34,7 @@ export async function resultOf(tried: Tried): Promise<Html> {
 }
 
 function refusalOf({ code, message, hint }: RoundsError, tookMs: number): Html {
-  return html`<p class="api-status bad" role="status">
+  return html`<p class="note bad" role="status">
       <strong>Refused</strong> <code>${code}</code> after ${Math.round(tookMs)} ms
     </p>
     <p>${message}</p>
@@ -50,18 +50,16 @@ async function answerOf(answer: Answer, tookMs: number): Promise<Html> {
     ...(contentType === undefined ? [] : [['content-type', contentType] as const]),
     ...Object.entries(others),
   ];
-  return html`<p class="api-status ${status < 400 ? 'ok' : 'bad'}" role="status">
+  return html`<p class="note ${status < 400 ? '' : 'bad'}" role="status">
       <strong>${status}</strong> after ${Math.round(tookMs)} ms, ${byteSize(Buffer.byteLength(body))}
     </p>
-    ${hint !== undefined && html`<p class="api-hint">${hint}</p>`}
+    ${hint !== undefined && html`<p class="note warn">${hint}</p>`}
     <h3>Headers</h3>
-    <dl class="facts">
+    <dl class="facts wide">
       ${lines.map(
         ([name, value]) =>
-          html`<div>
-            <dt>${name}</dt>
-            <dd>${value}</dd>
-          </div>`,
+          html`<dt>${name}</dt>
+            <dd>${value}</dd>`,
       )}
     </dl>
     <h3>Body</h3>

@@ -1,16 +1,5 @@
-/* The API and Registration pages: copying a text, finding an operation. Both pages work without it. */
-/* global document, navigator */
-
-for (const button of document.querySelectorAll('[data-copy]')) {
-  const text = document.getElementById(button.dataset.copy);
-  const name = button.textContent;
-  button.hidden = false;
-  button.addEventListener('click', async () => {
-    await navigator.clipboard.writeText(text.textContent);
-    button.textContent = 'Copied';
-    button.addEventListener('blur', () => (button.textContent = name), { once: true });
-  });
-}
+/* The API page: finding an operation, and the answer in view. It works without. */
+/* global document */
 
 for (const input of document.querySelectorAll('[data-filter]')) {
   const place = document.getElementById(input.dataset.filter);

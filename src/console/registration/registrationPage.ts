@@ -58,20 +58,20 @@ const TONES = { ok: 'ok', warning: 'warn', problem: 'bad', skipped: 'muted' } as
 
 function testSection(ask: Ask, { job, steps }: Shown): Html {
   const isGood = steps?.every(({ verdict }) => verdict === 'ok' || verdict === 'skipped');
-  return html`<section aria-labelledby="test">
+  return html`<section class="sheet" aria-labelledby="test">
     <h2 id="test">Token test</h2>
     <p>
       From the key to a token: the key, what is published of it, the clock, the token endpoint and the scopes.
       The token is shown to nobody.
     </p>
     <form method="post" action="/registration/test">
-      ${csrfField(ask)}<input type="hidden" name="job" value="${job.jobName}" /><button>
+      ${csrfField(ask)}<input type="hidden" name="job" value="${job.jobName}" /><button class="main">
         Test the registration
       </button>
     </form>
     ${
       steps &&
-      html`<p role="status" class="api-status ${isGood ? 'ok' : 'bad'}">
+      html`<p role="status" class="note ${isGood ? '' : 'bad'}">
           <strong>${isGood ? 'All is well.' : 'Not all is well: mend the first problem first.'}</strong>
         </p>
         <ol class="checks">
@@ -90,7 +90,7 @@ function testSection(ask: Ask, { job, steps }: Shown): Html {
 
 function clientSection({ settings }: JobConfig): Html {
   const { oauth_settings: oauth, epic_settings: epic, jwt_settings: jwt, paths } = settings;
-  return html`<section aria-labelledby="client">
+  return html`<section class="sheet" aria-labelledby="client">
     <h2 id="client">Client</h2>
     ${facts([
       ['Client ID', oauth.client_id],
@@ -105,7 +105,7 @@ function clientSection({ settings }: JobConfig): Html {
 }
 
 function keysSection({ job, keys }: Shown): Html {
-  return html`<section aria-labelledby="jwks">
+  return html`<section class="sheet" aria-labelledby="jwks">
     <h2 id="jwks">Public keys (JWKS)</h2>
     ${
       keys instanceof RoundsError
@@ -128,7 +128,7 @@ function keysSection({ job, keys }: Shown): Html {
 }
 
 function certificateSection({ job, certificate, certificatePem }: Shown): Html {
-  return html`<section aria-labelledby="certificate">
+  return html`<section class="sheet" aria-labelledby="certificate">
     <h2 id="certificate">Certificate</h2>
     ${
       certificate === undefined
@@ -153,7 +153,7 @@ function certificateSection({ job, certificate, certificatePem }: Shown): Html {
 }
 
 function epicSection({ atEpic, apis }: Shown): Html {
-  return html`<section aria-labelledby="epic">
+  return html`<section class="sheet" aria-labelledby="epic">
     <h2 id="epic">In Epic’s portal</h2>
     <ol>
       ${atEpic.map(
@@ -190,19 +190,17 @@ function epicSection({ atEpic, apis }: Shown): Html {
 type Fact = readonly [name: string, value: HtmlValue];
 
 function facts(given: readonly Fact[]): Html {
-  return html`<dl class="facts">
+  return html`<dl class="facts wide">
     ${given.map(
       ([name, value]) =>
-        html`<div>
-          <dt>${name}</dt>
-          <dd>${value}</dd>
-        </div>`,
+        html`<dt>${name}</dt>
+          <dd>${value}</dd>`,
     )}
   </dl>`;
 }
 
 function trouble({ code, message, hint }: RoundsError): Html {
-  return html`<p class="api-hint"><strong>${code}</strong> ${message}</p>
+  return html`<p class="note warn"><strong>${code}</strong> ${message}</p>
     <p class="muted">${withCode(hint)}</p>`;
 }
 
