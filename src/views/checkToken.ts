@@ -47,6 +47,12 @@ async function hasToken(
 ): Promise<boolean> {
   try {
     await tokens.source.getAccessToken();
+    const { remainingSeconds, grantedScopes } = tokens.source;
+    to.tell(
+      'token',
+      'ok',
+      `granted for ${remainingSeconds} s; scopes: ${grantedScopes?.join(' ') ?? 'not said'}`,
+    );
     return true;
   } catch (thrown) {
     to.signal.throwIfAborted();

@@ -81,7 +81,7 @@ describe('the token test', () => {
     const { steps, text } = await tested(await siteWithPublicKey());
     expect(steps).toEqual([
       ...['private key: ok', 'key id: ok', 'registered key: ok', 'published key: ok'],
-      ...['token endpoint: ok', 'clock: ok', 'scopes: ok'],
+      ...['token endpoint: ok', 'clock: ok', 'token: ok', 'scopes: ok'],
     ]);
     expect(text).toContain('All is well.');
     expect(text).not.toMatch(/eyJ|access_token|Bearer/);

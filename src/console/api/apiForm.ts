@@ -1,6 +1,7 @@
 import type { Ask } from '../exchange.ts';
 import { html, localHref, type Html } from '../html.ts';
 import { csrfField } from '../page.ts';
+import { withCode } from '../withCode.ts';
 import type { Operation, Parameter } from './operation.ts';
 
 /** What a person wrote, by the parameter's name. */
@@ -52,7 +53,7 @@ export function formOf(
   return html`<section class="sheet" aria-labelledby="operation">
     <h2 id="operation">${summary}</h2>
     <p><code>${method} ${path}</code></p>
-    ${text !== undefined && html`<p class="muted">${text}</p>`}
+    ${text !== undefined && html`<p class="muted">${withCode(text)}</p>`}
     <form class="api-form" method="post" action="/api">
       ${csrfField(ask)}<input type="hidden" name="op" value="${key}" />
       ${parameters.map((parameter) => fieldOf(parameter, filled.get(parameter.name), jobNames))}
@@ -90,7 +91,7 @@ function fieldOf(parameter: Parameter, value: string | undefined, jobNames: read
   return html`<div class="field">
     <label for="${field}">${name}${required && html` <span class="muted">(needed)</span>`}</label>
     ${entry}
-    <p class="muted" id="${field}-text">${text}</p>
+    <p class="muted" id="${field}-text">${withCode(text)}</p>
   </div>`;
 }
 

@@ -2,6 +2,7 @@ import { RoundsError } from '../../errors.ts';
 import { byteSize } from '../../report/format.ts';
 import type { Answer } from '../exchange.ts';
 import { html, type Html } from '../html.ts';
+import { withCode } from '../withCode.ts';
 import { indentJson } from './indentJson.ts';
 
 /** One operation as it was asked, and what came of it. */
@@ -24,7 +25,7 @@ export async function resultOf(tried: Tried): Promise<Html> {
     <p><code>${method} ${path}</code></p>
     ${outcome instanceof RoundsError ? refusalOf(outcome, tookMs) : await answerOf(outcome, tookMs)}
     <h3 id="curl">As a command</h3>
-    ${copied('curl-text', 'Command', curlOf(tried))}
+    ${copied('curl-text', 'the command', curlOf(tried))}
     <p class="muted">
       It goes by the session of a link of its own:
       <code>curl --cookie-jar rounds.cookies "LINK"</code> with what
@@ -38,7 +39,7 @@ function refusalOf({ code, message, hint }: RoundsError, tookMs: number): Html {
       <strong>Refused</strong> <code>${code}</code> after ${Math.round(tookMs)} ms
     </p>
     <p>${message}</p>
-    <p>${hint}</p>`;
+    <p>${withCode(hint)}</p>`;
 }
 
 async function answerOf(answer: Answer, tookMs: number): Promise<Html> {
@@ -63,15 +64,15 @@ async function answerOf(answer: Answer, tookMs: number): Promise<Html> {
       )}
     </dl>
     <h3>Body</h3>
-    ${copied('body-text', 'Body', shown.text)}
+    ${copied('body-text', 'the body', shown.text)}
     ${!shown.isWhole && html`<p class="muted">The rest is not shown; a command has all of it.</p>`}`;
 }
 
-/** A text to be taken along; the button works by script and is not there without. */
+/** A text to be taken along (`what`: `the body`); the button works by script and is not there without. */
 export function copied(name: string, what: string, text: string): Html {
   return html`<div class="copied">
-    <button type="button" class="quiet" data-copy="${name}" hidden>Copy ${what.toLowerCase()}</button>
-    <pre id="${name}" tabindex="0" role="region" aria-label="${what}"><code>${text}</code></pre>
+    <button type="button" class="quiet" data-copy="${name}" hidden>Copy ${what}</button>
+    <pre id="${name}" tabindex="0" role="region" aria-label="Text of ${what}"><code>${text}</code></pre>
   </div>`;
 }
 

@@ -13,4 +13,5 @@ for (const input of document.querySelectorAll('[data-filter]')) {
   });
 }
 
-document.getElementById('result')?.scrollIntoView();
+document.querySelector('.api-list [aria-current]')?.scrollIntoView({ block: 'nearest' });
+(document.getElementById('result') ?? document.querySelector('h1'))?.scrollIntoView();

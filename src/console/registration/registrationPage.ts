@@ -12,6 +12,7 @@ import type { Ask } from '../exchange.ts';
 import { environmentBadge } from '../gateway/environment.ts';
 import { html, localHref, type Html, type HtmlValue } from '../html.ts';
 import { csrfField, page } from '../page.ts';
+import { withCode } from '../withCode.ts';
 
 /** What the page shows of a job; an error where a part cannot be read. */
 export interface Shown {
@@ -38,7 +39,7 @@ export function registrationPage(ask: Ask, jobs: readonly JobConfig[], shown: Sh
 
 function jobLinks(jobs: readonly JobConfig[], chosen: JobConfig): Html {
   return html`<nav aria-label="Jobs">
-    <ul class="choices">
+    <ul class="choices row">
       ${jobs.map(
         (job) =>
           html`<li>
@@ -116,7 +117,7 @@ function keysSection({ job, keys }: Shown): Html {
                 ['Thumbprint (RFC 7638)', html`<code>${thumbprintOf(jwk)}</code>`],
               ]),
             )}
-            ${copied('jwks-text', 'JWKS', JSON.stringify(keys, undefined, 2))}
+            ${copied('jwks-text', 'the JWKS', JSON.stringify(keys, undefined, 2))}
             <p><a href="${localHref(['jwks'], { job: job.jobName })}">As Epic would get it</a></p>
             <p class="muted">
               ${withCode(
@@ -144,7 +145,7 @@ function certificateSection({ job, certificate, certificatePem }: Shown): Html {
                 ['Thumbprint (SHA-256)', html`<code>${certificate.sha256}</code>`],
                 ['Good until', certificate.notAfter.slice(0, 10)],
               ])}
-              ${copied('certificate-text', 'Certificate', certificatePem ?? '')}
+              ${copied('certificate-text', 'the certificate', certificatePem ?? '')}
               <p>
                 <a href="${localHref(['registration', 'certificate'], { job: job.jobName })}">Download it</a>
               </p>`
@@ -155,7 +156,7 @@ function certificateSection({ job, certificate, certificatePem }: Shown): Html {
 function epicSection({ atEpic, apis }: Shown): Html {
   return html`<section class="sheet" aria-labelledby="epic">
     <h2 id="epic">In Epic’s portal</h2>
-    <ol>
+    <ol class="steps">
       ${atEpic.map(
         ({ text, ways }) =>
           html`<li>
@@ -206,9 +207,4 @@ function trouble({ code, message, hint }: RoundsError): Html {
 
 function thumbprintOf(jwk: JwkSet['keys'][number]): string {
   return keyThumbprint(createPublicKey({ key: jwk as unknown as JsonWebKey, format: 'jwk' }));
-}
-
-/** What stands between backticks is shown as code. */
-function withCode(text: string): HtmlValue {
-  return text.split('`').map((part, index) => (index % 2 === 1 ? html`<code>${part}</code>` : part));
 }
