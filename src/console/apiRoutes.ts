@@ -8,7 +8,7 @@ import type { ConsoleParts } from './parts.ts';
 import type { Site } from './site.ts';
 
 /** The operations under `/api/v1`, the OpenAPI document of them and of the gateway's among them. */
-export function apiOperations(site: Site, parts: ConsoleParts): readonly Operation[] {
+function apiOperations(site: Site, parts: ConsoleParts): readonly Operation[] {
   const described = operationsIn('Console')(
     'getOpenApi',
     '/api/v1/openapi.json',

@@ -82,7 +82,7 @@ export function refused(what: string, hint: string): RoundsError {
 /** Writes a use down, durably, before its answer goes out: one line for each patient, or one. */
 export type Audit = (use: Use, patientIds: Iterable<string>, answered: number | undefined) => Promise<void>;
 
-export function auditInto({ write, clock }: Pick<Site, 'write' | 'clock'>, hash: PatientHash): Audit {
+export function auditInto(site: Pick<Site, 'write' | 'clock'>, hash: PatientHash): Audit {
   return async ({ job, session, route }, patientIds, answered) => {
     const { epic_settings: epic, oauth_settings: oauth } = job.settings;
     const entry = {
@@ -94,9 +94,9 @@ export function auditInto({ write, clock }: Pick<Site, 'write' | 'clock'>, hash:
       ...(answered === undefined ? { status: 'refused' } : { answered }),
     } as const;
     const names = [...patientIds].map(hash);
-    await write(({ audit }) => {
-      if (names.length === 0) audit.append({ ...entry, atMs: clock.now() });
-      for (const patient of names) audit.append({ ...entry, patient, atMs: clock.now() });
+    await site.write(({ audit }) => {
+      if (names.length === 0) audit.append({ ...entry, atMs: site.clock.now() });
+      for (const patient of names) audit.append({ ...entry, patient, atMs: site.clock.now() });
     });
   };
 }

@@ -88,16 +88,12 @@ export function rootOperations(site: Site, { audit, openTokens }: RootDeps): rea
   ];
 }
 
-function auditHandedOut(
-  { write, clock }: Site,
-  { jobName, settings }: JobConfig,
-  session: string,
-): Promise<void> {
+function auditHandedOut(site: Site, { jobName, settings }: JobConfig, session: string): Promise<void> {
   const { epic_settings: epic, oauth_settings: oauth } = settings;
-  return write(({ audit }) => {
+  return site.write(({ audit }) => {
     audit.append({
       event: 'token.handed-out',
-      atMs: clock.now(),
+      atMs: site.clock.now(),
       job: jobName,
       server: new URL(epic.epic_endpoint).host,
       clientId: oauth.client_id,
