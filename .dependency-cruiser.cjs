@@ -210,7 +210,11 @@ module.exports = {
     {
       name: 'no orphans',
       severity: 'error',
-      from: { orphan: true, path: '^src/', pathNot: ['\\.json$', '^src/bootstrap\\.mjs$', '^src/console/assets/'] },
+      from: {
+        orphan: true,
+        path: '^src/',
+        pathNot: ['\\.json$', '^src/bootstrap\\.mjs$', '^src/console/assets/'],
+      },
       to: {},
     },
     { name: 'no import that leads nowhere', severity: 'error', from: {}, to: { couldNotResolve: true } },
