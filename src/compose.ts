@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
-import type { AccessTokenSource } from './auth/accessToken.ts';
+import type { TokenService } from './auth/accessToken.ts';
 import type { Config, JobConfig } from './config/schema.ts';
 import { RoundsError } from './errors.ts';
+import type { ConsoleAdapters } from './console/parts.ts';
 import type { FhirClient } from './fhir/client.ts';
 import type { ServerGate, ServerLimits } from './fhir/serverGate.ts';
 import type { UrlPolicy } from './fhir/urlPolicy.ts';
@@ -33,13 +34,6 @@ export interface Surroundings {
 
 /** What of this machine a server's client needs. */
 export type ServerAccess = Pick<Access, 'key' | 'keyId' | 'caPem'>;
-
-export interface TokenService {
-  readonly source: AccessTokenSource;
-  readonly tokenEndpoint: string;
-  readonly http: Http;
-  close(): Promise<void>;
-}
 
 /** How many failures in a row count as "the server is away": more than one round of all workers. */
 const FAILURES_BEFORE_PROBING_FACTOR = 2;
@@ -202,6 +196,24 @@ export async function connectServer(
     await tokens.close();
     throw error;
   }
+}
+
+/** What the console reaches FHIR servers and token endpoints by; each is opened when it is first used. */
+export function consoleAdapters(around: Surroundings): ConsoleAdapters {
+  return {
+    connect: async (job) => connectServer(job, await accessOf(job, around), around, () => undefined),
+    openTokens: async (job, access) => {
+      const { network } = job.settings;
+      if (access === undefined) return openTokenService(job, await accessOf(job, around), around);
+      const caPem = network.ca_file === undefined ? undefined : await readFile(network.ca_file, 'utf8');
+      return openTokenService(job, { ...access, caPem }, around);
+    },
+  };
+}
+
+async function accessOf(job: JobConfig, { signal }: Surroundings): Promise<Access> {
+  const { checkAccess } = await import('./run/preflight.ts');
+  return checkAccess(job, signal, 'look');
 }
 
 /** What the server may be asked at this moment: less in its peak hours. */

@@ -1,4 +1,5 @@
 import { RoundsError, asRoundsError } from '../errors.ts';
+import type { Http } from '../system/http.ts';
 import type { Log } from '../system/logger.ts';
 import { backoffMs } from '../system/retry.ts';
 import { missingScopes, scopesCoverType, splitScopes } from './scopes.ts';
@@ -13,6 +14,14 @@ export interface AccessTokenOptions extends TokenClient {
   readonly random: () => number;
   /** Tries of one renewal. Default 5. */
   readonly maxAttempts?: number | undefined;
+}
+
+/** A source of tokens with what it goes through; whoever opens it closes it. */
+export interface TokenService {
+  readonly source: AccessTokenSource;
+  readonly tokenEndpoint: string;
+  readonly http: Http;
+  close(): Promise<void>;
 }
 
 interface CachedToken {

@@ -5,10 +5,11 @@ import { checkAccess, checkInputs } from '../run/preflight.ts';
 import { systemClock } from '../system/clock.ts';
 import { silentLog } from '../system/logger.ts';
 import { systemRandom } from '../system/random.ts';
-import { checkFolders, checkKeeper, checkKeyFacts, checkProxy, checkRoom } from './checkMachine.ts';
+import { checkKeyFacts } from '../views/checkKey.ts';
+import { checkFolders, checkKeeper, checkProxy, checkRoom } from './checkMachine.ts';
 import { checkMail } from './checkMail.ts';
 import { checkServer } from './checkServer.ts';
-import { lineOf, tellerOf, type Step, type Teller } from './checkStep.ts';
+import { lineOf, tellerOf, type Step, type Teller } from '../views/checkStep.ts';
 import { EXIT, loadCommandConfig, type CommandContext } from './context.ts';
 
 export interface CheckCommand {

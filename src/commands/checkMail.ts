@@ -3,7 +3,7 @@ import { openMailer } from '../compose.ts';
 import type { JobConfig } from '../config/schema.ts';
 import { mailCertificateEnd } from '../report/mailCertificate.ts';
 import type { Clock } from '../system/clock.ts';
-import type { Teller } from './checkStep.ts';
+import type { Teller } from '../views/checkStep.ts';
 
 const DAY_MS = 86_400_000;
 const WARN_DAYS = 30;

@@ -1,6 +1,6 @@
-import { connectServer, openTokenService, type Surroundings, type TokenService } from '../compose.ts';
+import type { TokenService } from '../auth/accessToken.ts';
+import { connectServer, openTokenService, type Surroundings } from '../compose.ts';
 import type { JobConfig } from '../config/schema.ts';
-import { missingScopes, scopesCoverType } from '../auth/scopes.ts';
 import { asRoundsError } from '../errors.ts';
 import { problemsOfList } from '../fhir/searchRules.ts';
 import { readRoster } from '../inputs/patientRoster.ts';
@@ -8,8 +8,8 @@ import type { Server } from '../run/deps.ts';
 import { makeExportPlan } from '../run/exportPlan.ts';
 import { makePlan, type PullPlan, type SearchedType } from '../run/plan.ts';
 import type { Access, Inputs } from '../run/preflight.ts';
-import { checkClock, explainRefusal } from './checkToken.ts';
-import type { Teller } from './checkStep.ts';
+import { checkToken } from '../views/checkToken.ts';
+import type { Teller } from '../views/checkStep.ts';
 
 /** Steps of `check` that ask the FHIR server: clock, token, scopes, types, one record of each. */
 export async function checkServer(
@@ -20,20 +20,8 @@ export async function checkServer(
   probes: boolean,
   to: Teller,
 ): Promise<void> {
-  const tokens = await to.attempt('token endpoint', async () => {
-    const value = await openTokenService(job, access, around);
-    const from =
-      job.settings.oauth_settings.token_endpoint === undefined ? 'named by the FHIR server' : 'from the INI';
-    return { value, detail: `${value.tokenEndpoint}, ${from}` };
-  });
-  if (tokens === undefined) return;
-  try {
-    const skewMs = await checkClock(job, tokens.http, around.clock, to);
-    if (!(await hasToken(job, access, tokens, skewMs, around, to))) return;
-    checkScopes(tokens, inputs, to);
-  } finally {
-    await tokens.close();
-  }
+  const open = (): Promise<TokenService> => openTokenService(job, access, around);
+  if (!(await checkToken(job, access, inputs?.listed ?? [], open, around.clock, to))) return;
   const server = await to.attempt('token and server', async () => {
     const value = await connectServer(job, access, around, () => undefined);
     const { capability, dialect } = value;
@@ -53,47 +41,6 @@ export async function checkServer(
   } finally {
     await server.close();
   }
-}
-
-async function hasToken(
-  job: JobConfig,
-  access: Access,
-  tokens: TokenService,
-  skewMs: number | undefined,
-  around: Surroundings,
-  to: Teller,
-): Promise<boolean> {
-  try {
-    await tokens.source.getAccessToken();
-    return true;
-  } catch (thrown) {
-    to.signal.throwIfAborted();
-    const { code, message, hint } = asRoundsError(thrown);
-    to.tell('token', 'problem', `${code}: ${message}`, code === 'TOKEN_INVALID_CLIENT' ? undefined : hint);
-    if (code === 'TOKEN_INVALID_CLIENT') {
-      await explainRefusal(job, access, tokens, skewMs, around.clock, to);
-    }
-    return false;
-  }
-}
-
-/** What was granted against what was asked for, and against the list. */
-function checkScopes({ source }: TokenService, inputs: Inputs | undefined, to: Teller): void {
-  const { grantedScopes, requestedScopes } = source;
-  const hint = 'Tick the missing APIs in the registration (`fhir-rounds init` lists their names).';
-  if (grantedScopes === undefined) {
-    to.tell('scopes', 'ok', 'the server does not say what it granted; the probes will show it');
-    return;
-  }
-  const missing = missingScopes(requestedScopes, grantedScopes);
-  if (missing.length > 0)
-    to.tell('scopes', 'warning', `Scopes asked for and not granted: ${missing.join(', ')}.`, hint);
-  const uncovered = (inputs?.listed ?? [])
-    .map(({ resourceType }) => resourceType)
-    .filter((resourceType) => !scopesCoverType(grantedScopes, resourceType));
-  if (uncovered.length > 0)
-    to.tell('scopes', 'warning', `no scope for listed types: ${uncovered.join(', ')}`, hint);
-  else if (missing.length === 0) to.tell('scopes', 'ok', 'granted for every type of the list');
 }
 
 /** An export that is begun to try it out would count for the group's day at Epic, so none is. */

@@ -1,10 +1,14 @@
 import { readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { openStateLedger } from '../compose.ts';
+import { consoleAdapters, openStateLedger } from '../compose.ts';
 import type { Config, Settings } from '../config/schema.ts';
 import { accessLog } from '../console/accessLog.ts';
+import { apiRoutes } from '../console/apiRoutes.ts';
 import { assetRoutes } from '../console/assetRoutes.ts';
-import type { Route } from '../console/exchange.ts';
+import { gatewayRoutes } from '../console/gatewayRoutes.ts';
+import { jwksRoutes } from '../console/jwks.ts';
+import { openConsoleParts } from '../console/parts.ts';
+import { registrationRoutes } from '../console/registrationRoutes.ts';
 import { overviewRoutes } from '../console/runs/overviewRoutes.ts';
 import { runRoutes } from '../console/runs/runRoutes.ts';
 import { forgetQueries } from '../console/sql/runQuery.ts';
@@ -16,6 +20,7 @@ import { asRoundsError, RoundsError } from '../errors.ts';
 import { openLedgerForReading } from '../run/ledger.ts';
 import { FileWatch } from '../schedule/fileWatch.ts';
 import { systemClock } from '../system/clock.ts';
+import { systemRandom } from '../system/random.ts';
 import { ensureFolder, errno, writeAtomic } from '../system/files.ts';
 import { sayReady, serveUnderPm2 } from '../system/pm2.ts';
 import { openLog, type Log } from '../system/logger.ts';
@@ -51,7 +56,9 @@ export async function consoleCommand(command: ConsoleCommand, context: CommandCo
     human: context.terminal !== undefined,
   });
   try {
-    await serveConsole(config, folder, log, context);
+    await (command.jwksOnly
+      ? serveKeys(config, folder, log, context)
+      : serveConsole(config, folder, log, context));
     return EXIT.complete;
   } finally {
     await log.close();
@@ -64,7 +71,9 @@ async function serveConsole(first: Config, folder: string, log: Log, context: Co
   await ensureFolder(folder);
   await forgetOldLinks(path.join(folder, LINKS), clock);
   let config = first;
-  const state = await openStateLedger(config, { clock, log }, context.note);
+  const stopped = new AbortController();
+  const around = { clock, log, random: systemRandom, signal: stopped.signal };
+  const state = await openStateLedger(config, around, context.note);
   const site: Site = {
     ...{ config: () => config, clock, log, folder, programVersion: programVersion() },
     read: async (work) => {
@@ -78,40 +87,67 @@ async function serveConsole(first: Config, folder: string, log: Log, context: Co
     write: (work) => state.use(async (ledger) => work(ledger)),
   };
   await forgetQueries(site);
-  const stopped = new AbortController();
+  const parts = await openConsoleParts(site, consoleAdapters(around));
   const watching = watchConfig(config, context, stopped.signal, log, (next) => (config = next));
   let server: ConsoleServer | undefined;
   try {
     server = await startConsoleServer({
       ...(await serverOptions(settings)),
-      routes: routesOf(site),
+      routes: [
+        ...assetRoutes(),
+        ...overviewRoutes(site),
+        ...runRoutes(site),
+        ...sqlRoutes(site),
+        ...registrationRoutes(site, parts),
+        ...apiRoutes(site, parts),
+        ...gatewayRoutes(site, parts),
+      ],
       sessions: new Sessions(path.join(folder, LINKS), clock, settings.idle_minutes * 60_000),
       log,
-      audit: accessLog(site, () => ''),
+      audit: accessLog(site, parts.hash),
     });
-    await writeAtomic(
-      path.join(folder, ADDRESS_FILE),
-      JSON.stringify({ origin: server.origin, pid: process.pid }),
-    );
+    const address = { origin: server.origin, pid: process.pid };
+    await writeAtomic(path.join(folder, ADDRESS_FILE), JSON.stringify(address));
     log.info('console.started', { origin: server.origin });
     await tellAddress(server.origin, folder, context);
-    serveUnderPm2();
-    await new Promise<void>((resolve) => {
-      if (context.signal.aborted) resolve();
-      context.signal.addEventListener('abort', () => resolve(), { once: true });
-    });
+    await untilStopped(context);
   } finally {
     stopped.abort();
     await server?.close();
     await rm(path.join(folder, ADDRESS_FILE), { force: true });
-    await watching;
+    await Promise.all([watching, parts.close()]);
     state.close();
     log.info('console.stopped');
   }
 }
 
-function routesOf(site: Site): readonly Route[] {
-  return [...assetRoutes(), ...overviewRoutes(site), ...runRoutes(site), ...sqlRoutes(site)];
+/** `--jwks-only`: no pages, no sessions, and neither ledger nor private key is opened. */
+async function serveKeys(config: Config, folder: string, log: Log, context: CommandContext): Promise<void> {
+  const server = await startConsoleServer({
+    ...(await serverOptions(config.jobs[0]!.settings.console)),
+    answersToAnyName: true,
+    routes: jwksRoutes({ config: () => config }),
+    sessions: new Sessions(path.join(folder, LINKS), systemClock, 0),
+    log,
+    audit: async () => undefined,
+  });
+  try {
+    log.info('console.started', { origin: server.origin, what: 'public keys' });
+    const { origin } = server;
+    if (context.json) context.print(JSON.stringify({ origin, pid: process.pid }));
+    else context.print(`The public keys: ${origin}/jwks and ${origin}/.well-known/jwks.json`);
+    await untilStopped(context);
+  } finally {
+    await server.close();
+  }
+}
+
+async function untilStopped({ signal }: CommandContext): Promise<void> {
+  serveUnderPm2();
+  await new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }
 
 async function serverOptions(settings: Settings['console']) {

@@ -4,7 +4,7 @@ import { ERROR_CODES, RoundsError, type ErrorCode, type FailureClass } from '../
 import { EPIC_CODES, ERROR_OF_KIND } from '../fhir/epicCodes.ts';
 import { CAUSES } from './causes.ts';
 import { EXIT, type CommandContext } from './context.ts';
-import { EPIC_KINDS, EPIC_REMEDIES, OAUTH_ERRORS_EXPLAINED } from './foreignCodes.ts';
+import { EPIC_KINDS, EPIC_REMEDIES, OAUTH_ERRORS_EXPLAINED } from '../views/foreignCodes.ts';
 
 /** One code, whoever's it is. */
 export interface ExplainedCode {

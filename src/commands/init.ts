@@ -7,7 +7,8 @@ import { readResourceList } from '../inputs/resourceList.ts';
 import { ensureFolder, errno, exists, PRIVATE_MODES, writeDurable } from '../system/files.ts';
 import { systemClock } from '../system/clock.ts';
 import { EXIT, type CommandContext } from './context.ts';
-import { epicApis, type EpicApi } from './epicApis.ts';
+import { epicApis, type EpicApi } from '../views/epicApis.ts';
+import { epicSteps } from '../views/epicSteps.ts';
 import { askForSite, baseProblem, type SiteAnswers } from './initQuestions.ts';
 import { keysCertificate, keysGenerate } from './keys.ts';
 
@@ -114,16 +115,14 @@ function* nextSteps(
   thumbprint: string | undefined,
   apis: readonly EpicApi[],
 ): Generator<string> {
+  const certificateFile = 'config/certificate.pem';
+  const atEpic = epicSteps({ iniFile: ini, certificateFile, thumbprint, isConfigured: false });
   const steps = [
     ...(clientId === undefined
       ? [`Put the client ID of Epic's registration into ${ini}: [oauth_settings] client_id.`]
       : []),
     ...(fhirBase === undefined ? [`Put the site's R4 base into ${ini}: [epic_settings] epic_endpoint.`] : []),
-    'At Epic (fhir.epic.com, Build Apps), make an app for Backend Systems, SMART on FHIR version R4, and tick the APIs below.',
-    'Register the key there, one way or the other:\n' +
-      `   - by URL: \`fhir-rounds keys jwks --out jwks.json --config ${ini}\`, serve that file at an https address that Epic can reach, and register the address (for production and non-production);\n` +
-      `   - by upload, where the site still takes it: config/certificate.pem${thumbprint === undefined ? '' : `; Epic then shows its thumbprint ${thumbprint}`}, and [paths] certificate = config/certificate.pem makes it the key id.`,
-    'Ask the customer to map the client ID to an Epic user. A new client takes an hour to two days to be active.',
+    ...atEpic.map(({ text, ways }) => [text, ...ways.map((way) => `   - ${way}`)].join('\n')),
     rosterFile === undefined
       ? 'Write the patients into data/roster.csv and the resource types into data/resources.csv.'
       : 'Write the resource types into data/resources.csv.',

@@ -6,11 +6,12 @@ import { checkAccess } from '../run/preflight.ts';
 import { systemClock } from '../system/clock.ts';
 import { systemRandom } from '../system/random.ts';
 import { silentLog } from '../system/logger.ts';
+import { publicKeyFileOf } from '../views/publicKeyFile.ts';
 import { chooseJob, EXIT, loadCommandConfig, type CommandContext } from './context.ts';
 import { keysCertificate, keysGenerate, keysJwks, type KeyPlace, type KeysResult } from './keys.ts';
 import { keysRotate, type RotateStep } from './keysRotate.ts';
-import type { RotationWay } from './rotationState.ts';
-import { fetchToken } from './token.ts';
+import type { RotationWay } from '../auth/rotationState.ts';
+import { fetchToken } from '../auth/fetchToken.ts';
 
 /** How the `keys` and `token` commands are called: the INI says where keys lie, a job may have its own. */
 export interface KeysCommand {
@@ -22,7 +23,7 @@ export async function generateCommand(
   context: CommandContext,
 ): Promise<number> {
   const job = await jobOf(command, context);
-  const { paths, rsa_settings: rsa } = job.settings;
+  const { rsa_settings: rsa } = job.settings;
   const spec =
     command.kind === 'EC'
       ? ({ kind: 'EC', curve: 'P-384' } as const)
@@ -32,7 +33,7 @@ export async function generateCommand(
     await keysGenerate({
       ...place,
       spec,
-      publicKeyFile: paths.public_key ?? publicBeside(place.privateKeyFile),
+      publicKeyFile: publicKeyFileOf(job),
     }),
     context,
   );
@@ -105,7 +106,7 @@ export async function rotateCommand(
       step: command.step,
       way: command.way,
       now: command.now,
-      publicKeyFile: job.settings.paths.public_key ?? publicBeside(place.privateKeyFile),
+      publicKeyFile: publicKeyFileOf(job),
       jwksFile: command.jwksFile && path.resolve(command.jwksFile),
       certificateName: command.commonName,
       certificateDays: command.days,
@@ -188,10 +189,6 @@ function placeOf(job: JobConfig): KeyPlace {
     keyId: jwt.key_id,
     certificateFile: paths.certificate,
   };
-}
-
-function publicBeside(privateKeyFile: string): string {
-  return path.join(path.dirname(privateKeyFile), 'public-key.pem');
 }
 
 function surroundings(context: CommandContext): Surroundings {

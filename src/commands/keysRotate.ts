@@ -21,7 +21,7 @@ import {
   writeRotation,
   type RotationState,
   type RotationWay,
-} from './rotationState.ts';
+} from '../auth/rotationState.ts';
 
 /**
  * - `prepare`: makes the next key (once); publishes both in the JWKS, or makes the certificate to upload.

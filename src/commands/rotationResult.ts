@@ -2,7 +2,7 @@ import { certificateThumbprint, type CertificateThumbprint } from '../auth/certi
 import { publicJwks, writeJwks } from '../auth/jwks.ts';
 import type { SigningKey } from '../auth/keys.ts';
 import type { KeysResult, WrittenFile } from './keys.ts';
-import type { RotationWay } from './rotationState.ts';
+import type { RotationWay } from '../auth/rotationState.ts';
 
 /** Writes the JWKS where there is one, and makes the result that the caller completes. */
 export async function published(

@@ -1,4 +1,4 @@
-import type { RotationWay } from './rotationState.ts';
+import type { RotationWay } from '../auth/rotationState.ts';
 
 /** What a person does after a step of a rotation. */
 

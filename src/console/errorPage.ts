@@ -16,13 +16,16 @@ const STATUS: Readonly<Partial<Record<RoundsError['code'], number>>> = {
   CONSOLE_UNAVAILABLE: 503,
 };
 
+/** Of the gateway: what went wrong lies beyond this machine. */
+const FROM_OUTSIDE = /^(NETWORK|TIMEOUT|TLS_|TOKEN_|HTTP_|FHIR_|SMART_|SERVER_)/;
+
 /** Paths that programs call: their errors are JSON. */
 const FOR_PROGRAMS = /^\/(api\/|fhir\/|auth\/|config\/|health$|jwks$|\.well-known\/)/;
 
 /** What went wrong, where, and what to do, for whoever asked. */
 export function errorAnswer(error: RoundsError, pathname: string, ask: Pick<Ask, 'session'>): Answer {
   const { code, message, hint } = error;
-  const status = STATUS[code] ?? 500;
+  const status = STATUS[code] ?? (FROM_OUTSIDE.test(code) ? 502 : 500);
   if (FOR_PROGRAMS.test(pathname)) return jsonAnswer({ error: { code, message, hint } }, status);
   const title = `${codeWords(code)}`;
   return htmlAnswer(

@@ -14,8 +14,8 @@ const PLACES: readonly { readonly place: Place; readonly href: string; readonly 
 ];
 
 /** Style sheets and scripts of src/console/assets that every page has. */
-const STYLES = ['console.css', 'records.css'];
-const SCRIPTS = ['console.js'];
+const STYLES = ['console.css', 'records.css', 'api.css'];
+const SCRIPTS = ['console.js', 'api.js'];
 
 /**
  * A whole page. `main` is what the page is about, below its one <h1>; `trail` leads back: [text, href], outermost first.

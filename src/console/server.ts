@@ -27,6 +27,8 @@ export interface ConsoleServerOptions {
   /** The address by which browsers come, where it is not host and port. */
   readonly url?: string | undefined;
   readonly tls?: { readonly certificatePem: string; readonly keyPem: string } | undefined;
+  /** For public keys alone: behind a reverse proxy they are asked for by any name. */
+  readonly answersToAnyName?: true;
   readonly routes: readonly Route[];
   readonly sessions: Sessions;
   readonly log: Log;
@@ -117,7 +119,8 @@ class Desk {
     this.#address = address;
     this.#headers = safeHeaders(address);
     this.#stopped = stopped;
-    this.#router = new Router([...options.routes, this.#loginRoute(), this.#logoutRoute()]);
+    const doors = options.answersToAnyName === true ? [] : [this.#loginRoute(), this.#logoutRoute()];
+    this.#router = new Router([...options.routes, ...doors]);
   }
 
   /** Never throws. */
@@ -139,11 +142,14 @@ class Desk {
     const url = urlOf(message, this.#address);
     try {
       const match = url && this.#router.find(methodOf(message), url.pathname);
-      demandOwnPage(message, this.#address, match?.route.open === true);
+      if (this.#options.answersToAnyName !== true) {
+        demandOwnPage(message, this.#address, match?.route.open === true);
+      }
       const secret = readCookie(message.headers.cookie, this.#address);
       session =
         secret === undefined ? undefined : this.#options.sessions.find(secret, match?.route.quiet !== true);
-      if (session === undefined && match?.route.open !== true) return loginAnswer(url?.pathname ?? '/');
+      const isOpen = match?.route.open === true || this.#options.answersToAnyName === true;
+      if (session === undefined && !isOpen) return loginAnswer(url?.pathname ?? '/');
       if (url === undefined || match === undefined) throw notFound('there is no such page');
       return await this.#ask(message, url, match, session, signal);
     } catch (thrown) {

@@ -110,6 +110,18 @@ export function reachOf(
   return offer.read || byIdSearch ? { how: 'reference', byIdSearch } : { how: 'notOffered' };
 }
 
+/**
+ * What Epic asks for in a search by patient and this query lacks: one of the parameters `needs`. `filters`: what works.
+ */
+export function missingFilter(
+  resourceType: string,
+  query: string,
+  dialect: Dialect,
+): { readonly needs: readonly string[]; readonly filters: readonly string[] } | undefined {
+  const rule = dialect === 'epic' ? EPIC_RULES.get(resourceType) : undefined;
+  return rule === undefined || meets(rule, query) ? undefined : rule;
+}
+
 /** Those listed types whose searches can bring Provenance along by `_revinclude=Provenance:target`. */
 export function provenanceCarriers(
   capability: Capability,

@@ -1,5 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import type { TokenService } from '../auth/accessToken.ts';
 import { keyIdFor } from '../auth/keyId.ts';
 import { loadPrivateKey, readPrivateKey } from '../auth/keys.ts';
 import {
@@ -8,7 +9,6 @@ import {
   type Asker,
   type ServerAccess,
   type Surroundings,
-  type TokenService,
 } from '../compose.ts';
 import type { JobConfig } from '../config/schema.ts';
 import { RoundsError } from '../errors.ts';

@@ -23,7 +23,8 @@ export type AuditEvent =
   | 'ids.shown'
   | 'console.opened'
   | 'console.read'
-  | 'console.asked';
+  | 'console.asked'
+  | 'gateway.used';
 
 /** One fact, before it has its place in the chain. */
 export interface AuditEntry {
@@ -42,11 +43,11 @@ export interface AuditEntry {
   readonly bytes?: number;
   /** Of the published folder's manifest.json. */
   readonly manifestSha256?: string;
-  /** Of the console's events: who, by the name of the session. */
+  /** Of the console's and the gateway's events: who, by the name of the session. */
   readonly session?: string;
   /** What was asked: method and path, with its parameters' names. */
   readonly route?: string;
-  /** HTTP status of the answer. */
+  /** HTTP status of the answer; absent where the gateway refused. */
   readonly answered?: number;
   /** Resource type that was shown. */
   readonly type?: string | undefined;

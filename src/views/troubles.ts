@@ -35,7 +35,8 @@ export async function troublesOf(
   return rows && gather(rows);
 }
 
-async function outcomesOf(
+/** The same one by one, in the order in which they were recorded. */
+export async function outcomesOf(
   ledger: Ledger,
   stateFolder: string,
   run: RunRow,

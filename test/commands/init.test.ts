@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { epicApis } from '../../src/commands/epicApis.ts';
+import { epicApis } from '../../src/views/epicApis.ts';
 import { runCli } from '../support/cli.ts';
 import { temporaryFolder } from '../support/temporaryFolder.ts';
 import { HAS_TERMINAL, runOnTerminal } from '../support/terminal.ts';

@@ -77,14 +77,15 @@ describe('npm scripts', () => {
 });
 
 describe('ecosystem.config.cjs', () => {
-  it('starts the daemon, in one process that is never copied', () => {
+  it('starts the daemon and the console, in one process each that is never copied', () => {
     const { apps } = createRequire(import.meta.url)(path.join(ROOT, 'ecosystem.config.cjs')) as {
       apps: { script: string; args: string[]; exec_mode: string; instances: number }[];
     };
-    expect(apps).toHaveLength(1);
-    const [app] = apps;
-    expect(path.isAbsolute(app!.script) && existsSync(app!.script)).toBe(true);
-    expect(told([app!.args])).toEqual([]);
-    expect([app!.args[0], app!.exec_mode, app!.instances]).toEqual(['daemon', 'fork', 1]);
+    expect(apps.map(({ args }) => args[0])).toEqual(['daemon', 'console']);
+    expect(told(apps.map(({ args }) => args))).toEqual([]);
+    for (const { script, exec_mode: mode, instances } of apps) {
+      expect(path.isAbsolute(script) && existsSync(script)).toBe(true);
+      expect([mode, instances]).toEqual(['fork', 1]);
+    }
   });
 });

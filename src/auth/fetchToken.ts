@@ -1,6 +1,6 @@
 import path from 'node:path';
-import type { AccessTokenSource } from '../auth/accessToken.ts';
-import { missingScopes } from '../auth/scopes.ts';
+import type { AccessTokenSource } from './accessToken.ts';
+import { missingScopes } from './scopes.ts';
 import { asFileError, ensureFolder, writeAtomic } from '../system/files.ts';
 
 export interface TokenCommand {

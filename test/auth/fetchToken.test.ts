@@ -4,12 +4,12 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { AccessTokenSource } from '../../src/auth/accessToken.ts';
 import { keyThumbprint } from '../../src/auth/keys.ts';
-import { fetchToken, type TokenResult } from '../../src/commands/token.ts';
+import { fetchToken, type TokenResult } from '../../src/auth/fetchToken.ts';
 import { RoundsError } from '../../src/errors.ts';
 import { createHttp } from '../../src/system/http.ts';
 import { silentLog } from '../../src/system/logger.ts';
 import { rejection } from '../support/rejection.ts';
-import { answerJson, createTestClock, startTokenServer, withFolder } from '../auth/support.ts';
+import { answerJson, createTestClock, startTokenServer, withFolder } from './support.ts';
 
 const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-384' });
 

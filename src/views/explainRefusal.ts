@@ -1,4 +1,4 @@
-import type { TokenService } from '../compose.ts';
+import type { TokenService } from '../auth/accessToken.ts';
 import type { JobConfig } from '../config/schema.ts';
 import { certificateThumbprint } from '../auth/certificate.ts';
 import { discoverTokenEndpoint, type SmartConfiguration } from '../auth/smartConfiguration.ts';
@@ -66,7 +66,7 @@ interface Variant {
 /** Tells why no token came; asks at most once for each thing that could be changed. */
 export async function explainRefusal(
   job: JobConfig,
-  access: Access,
+  access: Pick<Access, 'key' | 'keyId'>,
   tokens: TokenService,
   skewMs: number | undefined,
   clock: Clock,
@@ -110,7 +110,7 @@ export async function explainRefusal(
 
 async function variantsOf(
   job: JobConfig,
-  access: Access,
+  access: Pick<Access, 'key' | 'keyId'>,
   client: TokenClient,
   skewMs: number | undefined,
   found: SmartConfiguration | undefined,
@@ -173,7 +173,7 @@ async function variantsOf(
 
 function otherKeyIds(
   job: JobConfig,
-  { key, keyId }: Access,
+  { key, keyId }: Pick<Access, 'key' | 'keyId'>,
 ): readonly { keyId: string | undefined; what: string }[] {
   const file = job.settings.paths.certificate;
   const others = [
