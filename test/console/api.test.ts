@@ -34,6 +34,8 @@ function expectShape(name: SchemaName, { text }: Got): void {
 
 /** Values that make every operation answer. */
 const GIVEN: Readonly<Record<string, string>> = {
+  job: 'default',
+  kind: 'dry-run',
   runId: 'latest',
   patient_id: 'erXuFYUfucBZaryVksYEcMg3',
   id: 'erXuFYUfucBZaryVksYEcMg3',
