@@ -4,6 +4,7 @@ import { asObject, isList, NumberText, type Exact, type ExactObject } from './ex
 /** FHIR's datatypes as a person reads them. Each takes what stands there, which may be anything, and says nothing for what it cannot read. */
 
 type Said = string | undefined;
+const NONE: readonly never[] = [];
 
 export function textOf(value: Exact | undefined): Said {
   if (typeof value === 'string') return value.trim() === '' ? undefined : value;
@@ -14,11 +15,12 @@ export function textOf(value: Exact | undefined): Said {
 
 /** The items of a list; something alone is a list of one, and nothing is none. */
 export function itemsOf(value: Exact | undefined): readonly Exact[] {
-  if (value === undefined || value === null) return [];
+  if (value === undefined || value === null) return NONE;
   return isList(value) ? value : [value];
 }
 
 export function objectsOf(value: Exact | undefined): readonly ExactObject[] {
+  if (value === undefined || value === null) return NONE;
   return itemsOf(value)
     .map(asObject)
     .filter((item) => item !== undefined);
@@ -54,11 +56,14 @@ export function conceptsText(value: Exact | undefined): Said {
   return joined([...new Set(itemsOf(value).map(conceptText))]);
 }
 
-/** The codes of a CodeableConcept or Coding, whatever their system. */
+/** The codes of CodeableConcepts or Codings, whatever their system. */
 export function codesOf(value: Exact | undefined): readonly string[] {
-  return objectsOf(value)
-    .flatMap((concept) => [concept, ...objectsOf(concept['coding'])])
-    .flatMap(({ code }) => (typeof code === 'string' ? [code] : []));
+  const codes: string[] = [];
+  for (const concept of objectsOf(value)) {
+    if (typeof concept['code'] === 'string') codes.push(concept['code']);
+    for (const { code } of objectsOf(concept['coding'])) if (typeof code === 'string') codes.push(code);
+  }
+  return codes;
 }
 
 function first<T, R>(items: readonly T[], read: (item: T) => R | undefined): R | undefined {

@@ -4,6 +4,7 @@ const DATE =
   /^(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|[+-]\d\d:\d\d)?)?)?)?$/;
 /** year, month, day, minute or finer */
 const PRECISIONS = 4;
+const YEARS_400_MS = 146_097 * 86_400_000;
 
 /**
  * Where a date stands among others: by the instant at which it begins (UTC where it names no zone), and of those that begin
@@ -13,12 +14,12 @@ export function dateOrder(text: string | undefined): number | undefined {
   const match = text === undefined ? null : DATE.exec(text);
   if (match === null) return undefined;
   const [, year, month, day, hour, minute, second, fraction, zone] = match;
-  const ms = new Date(0);
-  ms.setUTCFullYear(Number(year), Number(month ?? 1) - 1, Number(day ?? 1));
-  ms.setUTCHours(Number(hour ?? 0), Number(minute ?? 0), Number(second ?? 0));
+  const clock = [Number(hour ?? 0), Number(minute ?? 0), Number(second ?? 0)] as const;
+  // Years count from 400 on, since Date.UTC takes those below 100 for years of the last century: the calendar is the same.
+  const ms = Date.UTC(Number(year) + 400, Number(month ?? 1) - 1, Number(day ?? 1), ...clock) - YEARS_400_MS;
   const fine = fraction === undefined ? 0 : Math.floor(Number(`0.${fraction}`) * 1000);
   const precision = hour !== undefined ? 3 : day !== undefined ? 2 : month !== undefined ? 1 : 0;
-  return (ms.getTime() + fine - offsetMs(zone)) * PRECISIONS + precision;
+  return (ms + fine - offsetMs(zone)) * PRECISIONS + precision;
 }
 
 function offsetMs(zone: string | undefined): number {

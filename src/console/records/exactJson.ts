@@ -1,19 +1,5 @@
-import {
-  endOfText,
-  endOfValue,
-  firstItem,
-  firstMember,
-  followingItem,
-  followingMember,
-  endOfKey,
-  nextToken,
-  OPEN_LIST,
-  OPEN_OBJECT,
-  scanOf,
-  stringAt,
-  valueOfKey,
-  type JsonScan,
-} from '../../fhir/jsonScan.ts';
+import { isAscii } from 'node:buffer';
+import { endOfText, endOfValue, nextToken, scanOf } from '../../fhir/jsonScan.ts';
 
 /** JSON as it is shown: a number is the text it was written as, so that 1.50 stays 1.50. Nothing of it is ever written. */
 
@@ -31,16 +17,21 @@ export interface ExactObject {
 }
 
 /**
- * The object that a line is. Of two members of one name the last counts, as JSON.parse has it.
- * Throws FHIR_NOT_JSON, also for what is no object, and FHIR_MALFORMED for one nested too deep.
+ * The object that a line is; undefined for JSON that is none.
+ * Throws FHIR_NOT_JSON and, for one nested too deep, FHIR_MALFORMED.
  */
 export function readExact(line: Buffer): ExactObject | undefined {
   const scan = scanOf(line);
-  const start = nextToken(scan, 0);
-  const walk = { scan, end: 0 };
-  const value = valueAt(walk, start, 0);
-  endOfText(scan, walk.end);
-  return asObject(value);
+  endOfText(scan, endOfValue(scan, nextToken(scan, 0), 0));
+  return exactOf(scan.bytes);
+}
+
+/** The same of bytes whose JSON was checked before (jsonScan.ts). Of two members of one name the last counts. */
+export function exactOf(bytes: Buffer): ExactObject | undefined {
+  const text = bytes.toString(isAscii(bytes) ? 'latin1' : 'utf8');
+  const walk = { text, at: 0, escapeAt: text.indexOf('\\') };
+  skipWhite(walk);
+  return asObject(readValue(walk));
 }
 
 export function asObject(value: Exact | undefined): ExactObject | undefined {
@@ -54,51 +45,105 @@ export function isList(value: Exact | undefined): value is readonly Exact[] {
 }
 
 interface Walk {
-  readonly scan: JsonScan;
-  /** Behind the value read last. */
-  end: number;
+  readonly text: string;
+  at: number;
+  /** The next backslash, or one that was passed; -1 when there are no more. */
+  escapeAt: number;
 }
 
-function valueAt(walk: Walk, at: number, depth: number): Exact {
-  const { bytes } = walk.scan;
-  const byte = bytes[at];
-  if (byte === OPEN_OBJECT) return objectAt(walk, at, depth);
-  if (byte === OPEN_LIST) return listAt(walk, at, depth);
-  const end = (walk.end = endOfValue(walk.scan, at, depth));
-  const text = stringAt(walk.scan, at, end);
-  if (text !== undefined) return text;
-  const word = bytes.toString('latin1', at, end);
-  if (word === 'true') return true;
-  if (word === 'false') return false;
-  return word === 'null' ? null : new NumberText(word);
+const SPACE = 0x20;
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const OPEN_LIST = 0x5b;
+const BACKSLASH = 0x5c;
+const CLOSE_LIST = 0x5d;
+const OPEN_OBJECT = 0x7b;
+const CLOSE_OBJECT = 0x7d;
+
+function skipWhite(walk: Walk): void {
+  while (walk.text.charCodeAt(walk.at) <= SPACE) walk.at++;
 }
 
-function objectAt(walk: Walk, at: number, depth: number): ExactObject {
-  const { scan } = walk;
+function readValue(walk: Walk): Exact {
+  const { text, at } = walk;
+  switch (text.charCodeAt(at)) {
+    case QUOTE:
+      return readString(walk);
+    case OPEN_OBJECT:
+      return readObject(walk);
+    case OPEN_LIST:
+      return readList(walk);
+    case 0x74:
+      walk.at += 4;
+      return true;
+    case 0x66:
+      walk.at += 5;
+      return false;
+    case 0x6e:
+      walk.at += 4;
+      return null;
+    default:
+      return readNumber(walk);
+  }
+}
+
+function readNumber(walk: Walk): NumberText {
+  const { text, at } = walk;
+  let end = at;
+  for (; end < text.length; end++) {
+    const char = text.charCodeAt(end);
+    if (char === COMMA || char === CLOSE_OBJECT || char === CLOSE_LIST || char <= SPACE) break;
+  }
+  walk.at = end;
+  return new NumberText(text.slice(at, end));
+}
+
+function readString(walk: Walk): string {
+  const { text, at } = walk;
+  let end = text.indexOf('"', at + 1);
+  if (walk.escapeAt >= 0 && walk.escapeAt < at) walk.escapeAt = text.indexOf('\\', at);
+  if (walk.escapeAt < 0 || walk.escapeAt > end) {
+    walk.at = end + 1;
+    return text.slice(at + 1, end);
+  }
+  end = walk.escapeAt;
+  while (text.charCodeAt(end) !== QUOTE) end += text.charCodeAt(end) === BACKSLASH ? 2 : 1;
+  walk.at = end + 1;
+  return JSON.parse(text.slice(at, end + 1)) as string;
+}
+
+function readObject(walk: Walk): ExactObject {
   const found: Record<string, Exact> = {};
-  let next = firstMember(scan, at, depth);
-  while (next >= 0) {
-    const keyEnd = endOfKey(scan, next);
-    const key = stringAt(scan, next, keyEnd)!;
-    const value = valueAt(walk, valueOfKey(scan, keyEnd), depth + 1);
+  walk.at++;
+  while (!isClosed(walk, CLOSE_OBJECT)) {
+    const key = readString(walk);
+    skipWhite(walk);
+    // Behind the colon.
+    walk.at++;
+    skipWhite(walk);
+    const value = readValue(walk);
     // Set plainly, it would be the object's prototype.
-    if (key === '__proto__')
-      Object.defineProperty(found, key, { value, enumerable: true, configurable: true });
-    else found[key] = value;
-    next = followingMember(scan, walk.end);
+    if (key === '__proto__') {
+      Object.defineProperty(found, key, { value, enumerable: true, configurable: true, writable: true });
+    } else found[key] = value;
   }
-  walk.end = -next;
   return found;
 }
 
-function listAt(walk: Walk, at: number, depth: number): readonly Exact[] {
-  const { scan } = walk;
+function readList(walk: Walk): readonly Exact[] {
   const found: Exact[] = [];
-  let next = firstItem(scan, at, depth);
-  while (next >= 0) {
-    found.push(valueAt(walk, next, depth + 1));
-    next = followingItem(scan, walk.end);
-  }
-  walk.end = -next;
+  walk.at++;
+  while (!isClosed(walk, CLOSE_LIST)) found.push(readValue(walk));
   return found;
+}
+
+/** Moves to the next member or item, or, where there is none, behind the bracket that closes. */
+function isClosed(walk: Walk, close: number): boolean {
+  skipWhite(walk);
+  const char = walk.text.charCodeAt(walk.at);
+  if (char !== close && char !== COMMA) return false;
+  walk.at++;
+  if (char === close) return true;
+  skipWhite(walk);
+  return false;
 }

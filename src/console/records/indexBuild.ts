@@ -1,11 +1,11 @@
 import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { RoundsError } from '../../errors.ts';
-import { nextToken, scanOf } from '../../fhir/jsonScan.ts';
+import { endOfText, nextToken, scanOf } from '../../fhir/jsonScan.ts';
 import { referenceReader } from '../../fhir/references.ts';
 import { scanResource } from '../../fhir/resourceScan.ts';
 import { dateOrder } from './dates.ts';
-import { readExact } from './exactJson.ts';
+import { exactOf } from './exactJson.ts';
 import { FlatFile } from './flatFile.ts';
 import { fold } from './fold.ts';
 import {
@@ -92,9 +92,10 @@ class IndexWriter {
   add(line: Buffer, offset: number, fileNo: number): void {
     try {
       const scan = scanOf(line);
-      const { resourceType, resourceId, named } = scanResource(scan, nextToken(scan, 0), 0);
+      const { resourceType, resourceId, named, end } = scanResource(scan, nextToken(scan, 0), 0);
+      endOfText(scan, end);
       if (this.#job.isMixed && resourceType !== this.#job.resourceType) return;
-      const resource = readExact(line);
+      const resource = exactOf(scan.bytes);
       if (resource === undefined || resourceType === undefined)
         throw new RoundsError('FHIR_NOT_JSON', 'no resource');
       const row = this.#count++;

@@ -1,0 +1,223 @@
+import { open, readFile, type FileHandle } from 'node:fs/promises';
+import path from 'node:path';
+import { errno } from '../../system/files.ts';
+import { notFound } from '../exchange.ts';
+import type { Table } from './cells.ts';
+import { float64s, uint32s } from './columnSort.ts';
+import { columnFile, ROW_BYTES, type IndexMeta } from './indexFormat.ts';
+import { rowsOfKey } from './keyList.ts';
+import { rowsWith, wordsOf } from './rowFilter.ts';
+import type { RowSet } from './rowSet.ts';
+
+/** Rows in the order of a column. */
+export interface RowOrder {
+  /** All rows; those with an empty cell last. */
+  readonly rows: Uint32Array;
+  /** How many have something in the cell. */
+  readonly filled: number;
+}
+
+/** Where a row's line is. */
+interface LinePlace {
+  readonly offset: number;
+  readonly length: number;
+  readonly fileNo: number;
+}
+
+/** Filters of late: a page of a table asks for the same ones as the page before. */
+const REMEMBERED = 6;
+/** Lines of so many rows are looked up at once. */
+const PLACES_AT_ONCE = 4096;
+
+/** A table that is indexed, to be read. */
+export class TableIndex {
+  readonly meta: IndexMeta;
+  readonly table: Table;
+  readonly #folder: string;
+  readonly #sourceFolder: string;
+  readonly #sort: (column: string) => Promise<void>;
+  readonly #filtered = new Map<string, RowSet>();
+  readonly #orders = new Map<string, RowOrder>();
+
+  /** `sort`: sees to it that a column is sorted. */
+  constructor(
+    place: { readonly folder: string; readonly sourceFolder: string },
+    meta: IndexMeta,
+    table: Table,
+    sort: (column: string) => Promise<void>,
+  ) {
+    this.meta = meta;
+    this.table = table;
+    this.#folder = place.folder;
+    this.#sourceFolder = place.sourceFolder;
+    this.#sort = sort;
+  }
+
+  /** Rows that may have this logical id; others are among them. */
+  rowsOfId(id: string): Promise<readonly number[]> {
+    return rowsOfKey(path.join(this.#folder, 'ids'), id);
+  }
+
+  /** Rows that may be about this patient; others are among them. */
+  rowsOfPatient(patientId: string): Promise<readonly number[]> {
+    return rowsOfKey(path.join(this.#folder, 'patients'), patientId);
+  }
+
+  /** The places of rows on a timeline; NaN for those without one. */
+  async whenOf(rows: readonly number[]): Promise<readonly number[]> {
+    if (rows.length > PLACES_AT_ONCE) {
+      const all = float64s(await readFile(path.join(this.#folder, 'when')));
+      return rows.map((row) => all[row]!);
+    }
+    return this.#read('when', async (handle) => {
+      const times: number[] = [];
+      for (const row of rows) times.push((await readAt(handle, row * 8, 8)).readDoubleLE());
+      return times;
+    });
+  }
+
+  /** The rows that a filter of any column (the key '') and those of single columns leave; undefined: all. */
+  async filter(filters: ReadonlyMap<string, string>, signal: AbortSignal): Promise<RowSet | undefined> {
+    let left: RowSet | undefined;
+    for (const [column, filter] of filters) {
+      const columns = column === '' ? this.table.columns.map(({ key }) => key) : [column];
+      for (const word of wordsOf(filter)) {
+        const found = await this.#remembered(JSON.stringify([column, word]), () =>
+          rowsWith(this.#folder, this.meta.rows, columns, word, signal),
+        );
+        left = left === undefined ? found : left.and(found);
+      }
+    }
+    return left;
+  }
+
+  async #remembered(key: string, find: () => Promise<RowSet>): Promise<RowSet> {
+    const known = this.#filtered.get(key);
+    const found = known ?? (await find());
+    this.#filtered.delete(key);
+    this.#filtered.set(key, found);
+    for (const oldest of this.#filtered.keys()) {
+      if (this.#filtered.size <= REMEMBERED) break;
+      this.#filtered.delete(oldest);
+    }
+    return found;
+  }
+
+  /** Rows by a column; when this is asked for the first time, they are sorted first. */
+  async orderBy(column: string): Promise<RowOrder> {
+    const known = this.#orders.get(column);
+    if (known !== undefined) return known;
+    const file = path.join(this.#folder, columnFile(column, 'sort'));
+    let bytes: Buffer;
+    try {
+      bytes = await readFile(file);
+    } catch (error) {
+      if (errno(error) !== 'ENOENT') throw error;
+      await this.#sort(column);
+      bytes = await readFile(file);
+    }
+    const numbers = uint32s(bytes);
+    const order = { rows: numbers.subarray(1), filled: numbers[0]! };
+    this.#orders.clear();
+    this.#orders.set(column, order);
+    return order;
+  }
+
+  /**
+   * The exact lines of rows, in the order given, streamed. The source's files are opened for as long as it is read.
+   * Throws CONSOLE_NOT_FOUND where the source is gone.
+   */
+  async *lines(
+    rows: Iterable<number>,
+    signal: AbortSignal,
+  ): AsyncGenerator<{ readonly row: number; readonly line: Buffer }> {
+    const handles = new Map<number, FileHandle>();
+    try {
+      for (const some of chunked(rows, PLACES_AT_ONCE)) {
+        for (const { row, place } of await this.#places(some)) {
+          signal.throwIfAborted();
+          let handle = handles.get(place.fileNo);
+          if (handle === undefined)
+            handles.set(place.fileNo, (handle = await this.#openSource(place.fileNo)));
+          yield { row, line: await readAt(handle, place.offset, place.length) };
+        }
+      }
+    } finally {
+      for (const handle of handles.values()) await handle.close();
+    }
+  }
+
+  async #openSource(fileNo: number): Promise<FileHandle> {
+    const { name } = this.meta.files[fileNo]!;
+    try {
+      return await open(path.join(this.#sourceFolder, name), 'r');
+    } catch (error) {
+      if (errno(error) === 'ENOENT') throw notFound(`${name} is gone`);
+      throw error;
+    }
+  }
+
+  #places(rows: readonly number[]): Promise<readonly { readonly row: number; readonly place: LinePlace }[]> {
+    return this.#read('rows', async (handle) => {
+      const first = rows.reduce((least, row) => Math.min(least, row), Infinity);
+      const last = rows.reduce((most, row) => Math.max(most, row), 0);
+      // Rows in file order lie together: they are read at once.
+      const isTogether = last - first < 2 * PLACES_AT_ONCE;
+      const all = isTogether
+        ? await readAt(handle, first * ROW_BYTES, (last - first + 1) * ROW_BYTES)
+        : undefined;
+      const found = [];
+      for (const row of rows) {
+        const bytes =
+          all?.subarray((row - first) * ROW_BYTES) ?? (await readAt(handle, row * ROW_BYTES, ROW_BYTES));
+        const place = {
+          offset: bytes.readDoubleLE(0),
+          length: bytes.readUInt32LE(8),
+          fileNo: bytes.readUInt32LE(12),
+        };
+        found.push({ row, place });
+      }
+      return found;
+    });
+  }
+
+  async #read<T>(name: string, work: (handle: FileHandle) => Promise<T>): Promise<T> {
+    const handle = await open(path.join(this.#folder, name), 'r');
+    try {
+      return await work(handle);
+    } finally {
+      await handle.close();
+    }
+  }
+}
+
+async function readAt(handle: FileHandle, offset: number, length: number): Promise<Buffer> {
+  const bytes = Buffer.allocUnsafe(length);
+  await handle.read(bytes, 0, length, offset);
+  return bytes;
+}
+
+function* chunked(rows: Iterable<number>, size: number): Generator<readonly number[]> {
+  let some: number[] = [];
+  for (const row of rows) {
+    some.push(row);
+    if (some.length < size) continue;
+    yield some;
+    some = [];
+  }
+  if (some.length > 0) yield some;
+}
+
+/** The rows of a table, sorted and filtered: what is shown in pages, and what is downloaded. */
+export function* chosenRows(
+  count: number,
+  order: RowOrder | undefined,
+  isDescending: boolean,
+  chosen: RowSet | undefined,
+): Generator<number> {
+  for (let at = 0; at < count; at++) {
+    const row =
+      order === undefined ? at : order.rows[isDescending && at < order.filled ? order.filled - 1 - at : at]!;
+    if (chosen === undefined || chosen.has(row)) yield row;
+  }
+}
