@@ -28,7 +28,7 @@ interface Build {
 /** Tables held open: what is kept of each is a few filters and an order, some megabytes at a million rows. */
 const HELD = 6;
 /** A small table is indexed while its page is waited for. */
-const PATIENCE_MS = 2_000;
+export const PATIENCE_MS = 2_000;
 
 /** The indexes of one console: made when they are first needed, one after the other, each in a thread of its own. */
 export class Indexes {
@@ -46,7 +46,7 @@ export class Indexes {
   async find(source: Source, resourceType: string, patienceMs = PATIENCE_MS): Promise<TableIndex | Building> {
     const table = source.tables.get(resourceType);
     if (table === undefined) throw notFound(`${source.label} has no ${resourceType}`);
-    const folder = path.join(this.#site.folder, 'indexes', source.sourceId, resourceType);
+    const folder = this.#folderOf(source, resourceType);
     const ready = await this.#open(folder, source, table);
     if (ready !== undefined) return ready;
     const build = this.#builds.get(folder) ?? this.#begin(folder, source, table);
@@ -61,6 +61,16 @@ export class Indexes {
     }
     const { doneBytes, totalBytes } = build;
     return { doneBytes, totalBytes, waiting: [...this.#builds.keys()].indexOf(folder) };
+  }
+
+  /** The index of a table, where there is one already. */
+  async peek(source: Source, resourceType: string): Promise<TableIndex | undefined> {
+    const table = source.tables.get(resourceType);
+    return table && this.#open(this.#folderOf(source, resourceType), source, table);
+  }
+
+  #folderOf({ sourceId }: Source, resourceType: string): string {
+    return path.join(this.#site.folder, 'indexes', sourceId, resourceType);
   }
 
   async #open(
