@@ -27,6 +27,8 @@ export interface Column {
   readonly isExtra?: true;
   /** Numbers stand at the right. */
   readonly isNumber?: true;
+  /** Dates do not break. */
+  readonly isDate?: true;
   readonly cell: (resource: ExactObject) => Cell;
 }
 
@@ -55,7 +57,7 @@ export function dateColumn(
   title: string,
   read: (resource: ExactObject) => Exact | undefined,
 ): Column {
-  return { key, title, cell: (resource) => dateCell(read(resource)) };
+  return { key, title, isDate: true, cell: (resource) => dateCell(read(resource)) };
 }
 
 export function dateCell(value: Exact | undefined): Cell {

@@ -1,16 +1,20 @@
-import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
+import { appendFileSync } from 'node:fs';
 
-const BUFFER_BYTES = 256 * 1024;
+const BUFFER_BYTES = 32 * 1024;
 
-/** A file that is written from its beginning on, for a thread that does nothing else. */
+/**
+ * A file that is written from its beginning on, for a thread that does nothing else. It is open only while something is
+ * written: there may be more of them than a process may have open.
+ */
 export class FlatFile {
-  readonly #fd: number;
+  readonly #file: string;
   readonly #buffer = Buffer.allocUnsafe(BUFFER_BYTES);
   #length = 0;
   #written = 0;
 
+  /** There has to be no such file yet. */
   constructor(file: string) {
-    this.#fd = openSync(file, 'w', 0o600);
+    this.#file = file;
   }
 
   /** Bytes so far. */
@@ -18,7 +22,7 @@ export class FlatFile {
     return this.#written + this.#length;
   }
 
-  /** `text` is of BUFFER_BYTES / 3 characters at most. */
+  /** `text` is of BUFFER_BYTES / 4 characters at most. */
   line(text: string): void {
     this.#makeRoom(text.length * 3 + 1);
     this.#length += this.#buffer.write(text, this.#length);
@@ -35,11 +39,9 @@ export class FlatFile {
     this.#length = this.#buffer.writeDoubleLE(value, this.#length);
   }
 
-  /** Durable, and not to be written to any more. */
+  /** Writes what is left; the file is there also when nothing was written. */
   close(): void {
     this.#flush();
-    fsyncSync(this.#fd);
-    closeSync(this.#fd);
   }
 
   #makeRoom(bytes: number): void {
@@ -47,9 +49,7 @@ export class FlatFile {
   }
 
   #flush(): void {
-    for (let from = 0; from < this.#length;) {
-      from += writeSync(this.#fd, this.#buffer, from, this.#length - from);
-    }
+    appendFileSync(this.#file, this.#buffer.subarray(0, this.#length), { mode: 0o600 });
     this.#written += this.#length;
     this.#length = 0;
   }

@@ -1,11 +1,11 @@
-import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { RoundsError } from '../../errors.ts';
 import { endOfText, nextToken, scanOf } from '../../fhir/jsonScan.ts';
-import { referenceReader } from '../../fhir/references.ts';
-import { scanResource } from '../../fhir/resourceScan.ts';
+import { referenceReader, type ReadReferences } from '../../fhir/references.ts';
+import { scanResource, type ScannedResource } from '../../fhir/resourceScan.ts';
 import { dateOrder } from './dates.ts';
-import { exactOf } from './exactJson.ts';
+import { exactOf, type ExactObject } from './exactJson.ts';
 import { FlatFile } from './flatFile.ts';
 import { fold } from './fold.ts';
 import {
@@ -22,62 +22,97 @@ import { tableOf } from './tables.ts';
 
 export interface BuildJob {
   readonly sourceFolder: string;
-  readonly files: readonly IndexedFile[];
-  readonly resourceType: string;
-  /** Whether the files hold other types, too: those are passed over. */
-  readonly isMixed: boolean;
   /** FHIR base of absolute references. */
   readonly base: string;
-  /** The index, which is not there yet. */
-  readonly folder: string;
+  readonly parts: readonly BuildPart[];
+}
+
+/** Files that are read once, and the tables that they make: each its own, or that of one type all lines. */
+export interface BuildPart {
+  readonly files: readonly IndexedFile[];
+  readonly tables: readonly {
+    readonly resourceType: string;
+    /** Of the index, which is not there yet. */
+    readonly folder: string;
+  }[];
 }
 
 /**
- * Builds the index of a table. Reads the source's files and writes nowhere but beside `folder`, which is there when all of it
- * is: what a crash left of an earlier attempt is thrown away. `tell` hears how many bytes have been read.
+ * Builds indexes. Reads the source's files and writes nowhere but beside the index's folder, which is there when all of it is:
+ * what a crash left of an earlier attempt is thrown away. `tell` hears how many bytes have been read.
  */
-export function buildIndex(job: BuildJob, tell: (bytes: number) => void): void {
-  const draft = `${job.folder}.draft`;
-  rmSync(draft, { recursive: true, force: true });
-  mkdirSync(draft, { recursive: true, mode: 0o700 });
-  const writer = new IndexWriter(draft, job);
-  let before = 0;
-  for (const [fileNo, { name, bytes }] of job.files.entries()) {
-    const read = eachLine(path.join(job.sourceFolder, name), (line, offset) => {
-      writer.add(line, offset, fileNo);
-      tell(before + offset);
-    });
-    if (read !== bytes) {
-      throw new RoundsError('CONSOLE_UNAVAILABLE', `${name} has ${read} bytes, ${bytes} were noted`, {
-        hint: 'The file was changed since it was written: see what `fhir-rounds verify` says.',
+export function buildIndexes({ sourceFolder, base, parts }: BuildJob, tell: (bytes: number) => void): void {
+  let done = 0;
+  for (const { files, tables } of parts) {
+    const writers = new Map(tables.map((table) => [table.resourceType, new IndexWriter(table, base)]));
+    const [only] = writers.size === 1 ? writers.values() : [];
+    let badLines = 0;
+    for (const [fileNo, { name, bytes }] of files.entries()) {
+      const read = eachLine(path.join(sourceFolder, name), (line, offset) => {
+        tell(done + offset);
+        const found = readResource(line);
+        if (found === undefined) badLines++;
+        else
+          (only ?? writers.get(found.scanned.resourceType!))?.add(found, {
+            offset,
+            length: line.length,
+            fileNo,
+          });
       });
+      if (read !== bytes) throw changed(name);
+      done += bytes;
     }
-    before += bytes;
+    for (const writer of writers.values()) writer.close(files, badLines);
   }
-  const meta = { formatVersion: FORMAT_VERSION, files: job.files, ...writer.close() } satisfies IndexMeta;
-  writeFileSync(path.join(draft, META), JSON.stringify(meta), { mode: 0o600, flush: true });
-  rmSync(job.folder, { recursive: true, force: true });
-  renameSync(draft, job.folder);
+}
+
+function changed(name: string): RoundsError {
+  return new RoundsError(
+    'CONSOLE_UNAVAILABLE',
+    `${name} has another size than was noted when it was written`,
+    {
+      hint: 'The file was changed since: see what `fhir-rounds verify` says.',
+    },
+  );
+}
+
+interface ReadLine {
+  readonly scanned: ScannedResource;
+  readonly resource: ExactObject;
+}
+
+function readResource(line: Buffer): ReadLine | undefined {
+  try {
+    const scan = scanOf(line);
+    const scanned = scanResource(scan, nextToken(scan, 0), 0);
+    endOfText(scan, scanned.end);
+    const resource = exactOf(scan.bytes);
+    return resource === undefined || scanned.resourceType === undefined ? undefined : { scanned, resource };
+  } catch (error) {
+    if (error instanceof RoundsError) return undefined;
+    throw error;
+  }
 }
 
 class IndexWriter {
   readonly #folder: string;
-  readonly #job: BuildJob;
+  readonly #draft: string;
   readonly #table;
   readonly #rows: FlatFile;
   readonly #when: FlatFile;
   readonly #columns;
   readonly #ids = new KeyList();
   readonly #patients = new KeyList();
-  readonly #referencesOf;
+  readonly #referencesOf: ReadReferences;
   #count = 0;
-  #badLines = 0;
 
-  constructor(folder: string, job: BuildJob) {
-    const file = (name: string) => new FlatFile(path.join(folder, name));
+  constructor({ folder, resourceType }: BuildPart['tables'][number], base: string) {
     this.#folder = folder;
-    this.#job = job;
-    this.#table = tableOf(job.resourceType);
+    this.#draft = `${folder}.draft`;
+    rmSync(this.#draft, { recursive: true, force: true });
+    mkdirSync(this.#draft, { recursive: true, mode: 0o700 });
+    const file = (name: string) => new FlatFile(path.join(this.#draft, name));
+    this.#table = tableOf(resourceType);
     this.#rows = file('rows');
     this.#when = file('when');
     this.#columns = this.#table.columns.map(({ key, cell }) => ({
@@ -86,44 +121,48 @@ class IndexWriter {
       ends: file(columnFile(key, 'ends')),
       order: file(columnFile(key, 'order')),
     }));
-    this.#referencesOf = referenceReader(job.base);
+    this.#referencesOf = referenceReader(base);
   }
 
-  add(line: Buffer, offset: number, fileNo: number): void {
-    try {
-      const scan = scanOf(line);
-      const { resourceType, resourceId, named, end } = scanResource(scan, nextToken(scan, 0), 0);
-      endOfText(scan, end);
-      if (this.#job.isMixed && resourceType !== this.#job.resourceType) return;
-      const resource = exactOf(scan.bytes);
-      if (resource === undefined || resourceType === undefined)
-        throw new RoundsError('FHIR_NOT_JSON', 'no resource');
-      const row = this.#count++;
-      this.#rows.float64(offset);
-      this.#rows.uint32(line.length);
-      this.#rows.uint32(fileNo);
-      this.#when.float64(dateOrder(this.#table.when(resource)) ?? Number.NaN);
-      for (const { cell, text, ends, order } of this.#columns) {
-        const made = cell(resource);
-        text.line(fold(made.text.slice(0, CELL_CHARS)));
-        ends.uint32(text.bytes - 1);
-        order.float64(made.order ?? Number.NaN);
-      }
-      if (resourceId !== undefined) this.#ids.add(resourceId, row);
-      const { subjectPatients } = this.#referencesOf({ resourceType, resourceId: resourceId ?? '', named });
-      for (const patientId of subjectPatients) this.#patients.add(patientId, row);
-    } catch (error) {
-      if (!(error instanceof RoundsError)) throw error;
-      this.#badLines++;
+  add(
+    { scanned, resource }: ReadLine,
+    place: { readonly offset: number; readonly length: number; readonly fileNo: number },
+  ): void {
+    const row = this.#count++;
+    this.#rows.float64(place.offset);
+    this.#rows.uint32(place.length);
+    this.#rows.uint32(place.fileNo);
+    this.#when.float64(dateOrder(this.#table.when(resource)) ?? Number.NaN);
+    for (const { cell, text, ends, order } of this.#columns) {
+      const made = cell(resource);
+      text.line(fold(made.text.slice(0, CELL_CHARS)));
+      ends.uint32(text.bytes - 1);
+      order.float64(made.order ?? Number.NaN);
     }
+    const { resourceType = '', resourceId = '', named } = scanned;
+    if (resourceId !== '') this.#ids.add(resourceId, row);
+    const { subjectPatients } = this.#referencesOf({ resourceType, resourceId, named });
+    for (const patientId of subjectPatients) this.#patients.add(patientId, row);
   }
 
-  close(): { readonly rows: number; readonly badLines: number } {
+  close(files: readonly IndexedFile[], badLines: number): void {
     this.#rows.close();
     this.#when.close();
     for (const { text, ends, order } of this.#columns) for (const file of [text, ends, order]) file.close();
-    this.#ids.write(path.join(this.#folder, 'ids'));
-    this.#patients.write(path.join(this.#folder, 'patients'));
-    return { rows: this.#count, badLines: this.#badLines };
+    this.#ids.write(path.join(this.#draft, 'ids'));
+    this.#patients.write(path.join(this.#draft, 'patients'));
+    const sizes = readdirSync(this.#draft).map(
+      (name) => [name, statSync(path.join(this.#draft, name)).size] as const,
+    );
+    const meta: IndexMeta = {
+      formatVersion: FORMAT_VERSION,
+      files,
+      rows: this.#count,
+      badLines,
+      sizes: Object.fromEntries(sizes),
+    };
+    writeFileSync(path.join(this.#draft, META), JSON.stringify(meta), { mode: 0o600, flush: true });
+    rmSync(this.#folder, { recursive: true, force: true });
+    renameSync(this.#draft, this.#folder);
   }
 }

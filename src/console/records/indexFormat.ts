@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { TABLES_VERSION } from './tables.ts';
 
@@ -21,6 +21,8 @@ export interface IndexMeta {
   readonly rows: number;
   /** Lines that could not be read. */
   readonly badLines: number;
+  /** Of its files: what a power cut took from one shows in its size. */
+  readonly sizes: Readonly<Record<string, number>>;
 }
 
 /** A file that is indexed, as its manifest has it. */
@@ -54,6 +56,15 @@ export async function readMeta(
   } catch {
     return undefined;
   }
+}
+
+/** Whether all of an index's files are as they were written. */
+export async function isWhole(folder: string, { sizes }: IndexMeta): Promise<boolean> {
+  for (const [name, bytes] of Object.entries(sizes)) {
+    const found = await stat(path.join(folder, name)).catch(() => undefined);
+    if (found?.size !== bytes) return false;
+  }
+  return true;
 }
 
 /** 32 bits of a text. Different texts may have the same: whoever finds one looks closer. */

@@ -1,7 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { RoundsError } from '../../errors.ts';
 import { sortColumn } from './columnSort.ts';
-import { buildIndex } from './indexBuild.ts';
+import { buildIndexes } from './indexBuild.ts';
 import type { IndexJob, IndexNews } from './indexJobs.ts';
 
 /** The thread that `runIndexJob` starts: does one job and ends. */
@@ -15,7 +15,7 @@ let told = 0;
 try {
   if (job.kind === 'sort') sortColumn(job);
   else {
-    buildIndex(job, (bytes) => {
+    buildIndexes(job, (bytes) => {
       if (bytes - told < TELL_EVERY_BYTES) return;
       told = bytes;
       tell({ bytes });

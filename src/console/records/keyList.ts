@@ -20,7 +20,7 @@ export class KeyList {
   write(file: string): void {
     // Little-endian: the hash is the higher half, by which they are sorted first.
     const keys = new BigUint64Array(this.#halves.buffer, 0, this.#length / 2).sort();
-    writeFileSync(file, Buffer.from(keys.buffer, 0, keys.byteLength), { mode: 0o600, flush: true });
+    writeFileSync(file, Buffer.from(keys.buffer, 0, keys.byteLength), { mode: 0o600 });
   }
 }
 

@@ -3,7 +3,7 @@ import { localHref } from '../html.ts';
 import type { Site } from '../site.ts';
 import { dataAnswer, sourceAnswer } from './dataPage.ts';
 import { csvAnswer, ndjsonAnswer } from './downloads.ts';
-import { forgetLostIndexes, Indexes, PATIENCE_MS, type Building } from './indexes.ts';
+import { forgetLostIndexes, Indexes } from './indexes.ts';
 import { resourceHref, targetReader } from './links.ts';
 import { chosenResource, patientsOf, resourcesOfId } from './oneResource.ts';
 import { patientAnswer } from './patientPage.ts';
@@ -71,25 +71,10 @@ export function recordRoutes(site: Site): readonly Route[] {
     const source = await findSource(site, ask.params['source']!);
     const id = ask.params['patientId']!;
     shown.set(ask, id);
-    const tables = new Map<string, TableIndex>();
-    const building: Building[] = [];
-    const until = site.clock.monotonicMs() + PATIENCE_MS;
-    for (const type of source.tables.keys()) {
-      const found = await indexes.find(source, type, Math.max(0, until - site.clock.monotonicMs()));
-      if (found instanceof TableIndex) tables.set(type, found);
-      else building.push(found);
-    }
-    if (building.length === 0) {
-      return patientAnswer(ask, source, id, await PatientRecord.find(source, id, tables));
-    }
-    const sum = (part: (one: Building) => number): number =>
-      building.reduce((all, one) => all + part(one), 0);
-    const progress = {
-      doneBytes: sum(({ doneBytes }) => doneBytes),
-      totalBytes: sum(({ totalBytes }) => totalBytes),
-      waiting: 0,
-    };
-    return progressAnswer(ask, source, 'The record', progress);
+    const found = await indexes.findAll(source, [...source.tables.keys()]);
+    return 'totalBytes' in found
+      ? progressAnswer(ask, source, 'The record', found)
+      : patientAnswer(ask, source, id, await PatientRecord.find(source, id, found));
   };
 
   const upload = async (ask: Ask): Promise<Answer> => {

@@ -137,15 +137,14 @@ function rowMaker(shown: ShownTable): (row: number, resource: ExactObject) => Ht
       id,
       id === undefined || source.kind === 'upload' ? row : undefined,
     );
-    const cells = columns.map(({ cell, isNumber }, index) => {
+    const cells = columns.map(({ cell, isNumber, isDate }, index) => {
       const made = cell(resource);
+      const kind = isNumber ? 'number' : isDate && 'date';
       if (index === 0) {
         const text = made.text === '' ? '(nothing said)' : made.text;
-        return html`<th scope="row">${cellHtml({ ...made, text }, own)}</th>`;
+        return html`<th scope="row" class="${kind}">${cellHtml({ ...made, text }, own)}</th>`;
       }
-      return html`<td class="${isNumber && 'number'}">
-        ${cellHtml(made, cellHref(source, targetOf, made))}
-      </td>`;
+      return html`<td class="${kind}">${cellHtml(made, cellHref(source, targetOf, made))}</td>`;
     });
     return html`<tr>
       ${cells}

@@ -80,7 +80,7 @@ export const CLINICAL_TABLES: Readonly<Record<string, Table>> = {
       dateColumn('date', 'Date', effective),
       code('what', 'Observation'),
       { key: 'value', title: 'Value', cell: valueCell, isNumber: true },
-      textColumn('judgement', 'Judgement', (resource) => valueCell(resource).note),
+      extra(textColumn('judgement', 'Judgement', (resource) => valueCell(resource).note)),
       textColumn('range', 'Reference range', referenceRangeText),
       patient,
       category,
