@@ -18,8 +18,11 @@ const NAMES = ['Systolic', 'Diastolic'];
 interface Scale {
   readonly x: (ms: number) => number;
   readonly y: (value: number) => number;
+  /** What is shown reaches from here to there. */
   readonly low: number;
   readonly high: number;
+  /** Values that are written beside it. */
+  readonly ticks: readonly number[];
 }
 
 /** `no`: makes the ids of a page's charts differ. */
@@ -37,6 +40,7 @@ export function chart({ title, unit, points }: Series, no: number): Html {
       ${Array.from({ length: lines }, (_, line) => bands(points, line, scale))} ${axes(points, scale)}
       ${Array.from({ length: lines }, (_, line) => drawn(points, line, scale))}
     </svg>
+    ${lines > 1 && html`<p class="muted small">The unbroken line is the systolic, the broken one the diastolic pressure.</p>`}
     <details>
       <summary>${countOf(points.length, 'value')}<span class="unseen"> of ${title}</span></summary>
       <div class="scroll" role="region" aria-labelledby="chart-${no}" tabindex="0">${values(points)}</div>
@@ -72,6 +76,7 @@ function scaleOf(points: readonly Point[]): Scale {
     y: (value) => round(TOP + (tall * (high - value)) / (high - low)),
     low,
     high,
+    ticks: [...new Set([least, (least + most) / 2, most])],
   };
 }
 
@@ -106,15 +111,17 @@ function bands(points: readonly Point[], line: number, { x, y, low, high }: Scal
   });
 }
 
-function axes(points: readonly Point[], { y, low, high }: Scale): Html {
-  const middle = (low + high) / 2;
-  const digits = high - low < 5 ? 1 : 0;
+function axes(points: readonly Point[], { y, ticks }: Scale): Html {
+  const reach = ticks.at(-1)! - ticks[0]!;
+  const digits = reach >= 5 ? 0 : reach >= 1 ? 1 : 2;
   const day = ({ date }: Point): string => date.slice(0, 10);
   return html`<g class="axes">
-    ${[low, middle, high].map(
+    ${ticks.map(
       (value) =>
         html`<line x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${y(value)}" y2="${y(value)}" />
-          <text x="${LEFT - 6}" y="${y(value) + 4}" text-anchor="end">${value.toFixed(digits)}</text>`,
+          <text x="${LEFT - 6}" y="${y(value) + 4}" text-anchor="end"
+            >${Number(value.toFixed(digits))}</text
+          >`,
     )}
     <text x="${LEFT}" y="${HEIGHT - 8}">${day(points[0]!)}</text>
     ${

@@ -30,17 +30,18 @@ export function wordsOf(filter: string): readonly Word[] {
 /** So much of a column is searched at a time: others get their turn in between. */
 const SLICE_BYTES = 2 << 20;
 
-/** The rows with the word in at least one of the columns. */
+/** The rows with the word in at least one of the columns. `sliceBytes`: at least what the longest cell has. */
 export async function rowsWith(
   folder: string,
   rows: number,
   columns: readonly string[],
   word: Word,
   signal: AbortSignal,
+  sliceBytes = SLICE_BYTES,
 ): Promise<RowSet> {
   const found = RowSet.none(rows);
   for (const column of columns) {
-    await searchColumn(folder, column, word, found, signal);
+    await searchColumn(folder, column, word, found, signal, sliceBytes);
     if (found.size === rows) break;
   }
   return word.isNot ? found.not() : found;
@@ -52,17 +53,18 @@ async function searchColumn(
   { text, isWhole }: Word,
   found: RowSet,
   signal: AbortSignal,
+  sliceBytes: number,
 ): Promise<void> {
   const ends = uint32s(await readFile(path.join(folder, columnFile(column, 'ends'))));
   const needle = Buffer.from(isWhole ? `\n${text}\n` : text);
   const handle = await open(path.join(folder, columnFile(column, 'text')), 'r');
   try {
-    const slice = Buffer.allocUnsafe(SLICE_BYTES + 1);
+    const slice = Buffer.allocUnsafe(sliceBytes + 1);
     // So that the first cell, too, has a line feed before it.
     slice[0] = 0x0a;
     for (let row = 0, begin = 0; row < ends.length;) {
       signal.throwIfAborted();
-      const last = lastWithin(ends, row, begin + SLICE_BYTES);
+      const last = lastWithin(ends, row, begin + sliceBytes);
       const length = ends[last]! + 1 - begin;
       await handle.read(slice, 1, length, begin);
       markRows(slice.subarray(0, 1 + length), begin - 1, needle, isWhole, ends, row, found);
