@@ -34,7 +34,7 @@ function timezone(site: Site): string {
 }
 
 function runTable(site: Site, runs: readonly RunRow[]): Html {
-  return html`<div class="scroll" role="region" aria-label="Published runs" tabindex="0">
+  return html`<div class="scroll" role="region" aria-label="Table of runs" tabindex="0">
     <table>
       <thead>
         <tr>
@@ -63,7 +63,7 @@ function runTable(site: Site, runs: readonly RunRow[]): Html {
 
 function uploadTable(ask: Ask, site: Site, uploads: readonly Upload[]): Html | undefined {
   if (uploads.length === 0) return undefined;
-  return html`<div class="scroll" role="region" aria-label="Uploaded files" tabindex="0">
+  return html`<div class="scroll" role="region" aria-label="Table of uploads" tabindex="0">
     <table>
       <thead>
         <tr>
@@ -126,7 +126,7 @@ export function sourceAnswer(ask: Ask, source: Source, upload: Upload | undefine
       ${
         tables.length === 0
           ? html`<p>There are no resources in it.</p>`
-          : html`<div class="scroll" role="region" aria-label="Resource types" tabindex="0">
+          : html`<div class="scroll" role="region" aria-label="Table of types" tabindex="0">
               <table>
                 <thead>
                   <tr>

@@ -9,6 +9,7 @@ import { isWhole, readMeta } from './indexFormat.ts';
 import { isThere, type Source, type SourceTable } from './sources.ts';
 import { TableIndex } from './tableIndex.ts';
 import { tableOf } from './tables.ts';
+import { forgetCutUploads } from './uploads.ts';
 
 /** Tables that are being indexed. */
 export interface Building {
@@ -173,8 +174,9 @@ export class Indexes {
   }
 }
 
-/** Deletes the indexes of sources that are gone. To be called at the console's start, and now and then. */
+/** Deletes the indexes of sources that are gone, and uploads that were cut. To be called at the console's start, and now and then. */
 export async function forgetLostIndexes(site: Site): Promise<void> {
+  await forgetCutUploads(site);
   const folder = path.join(site.folder, 'indexes');
   const sourceIds = await readdir(folder).catch(() => []);
   for (const sourceId of sourceIds) {

@@ -50,7 +50,8 @@ export function resourceAnswer(
       <pre
         class="exact"
         tabindex="0"
-        aria-label="Exact text"
+        role="region"
+        aria-label="The line"
       ><bdi>${line.toString('utf8', 0, TEXT_BYTES)}</bdi></pre>
     </section>`;
   return htmlAnswer(page(ask, { title, place: 'data', trail: tableTrail(source, resourceType), main }));

@@ -19,6 +19,7 @@ export interface RowOrder {
 
 /** Where a row's line is. */
 interface LinePlace {
+  readonly row: number;
   readonly offset: number;
   readonly length: number;
   readonly fileNo: number;
@@ -28,6 +29,8 @@ interface LinePlace {
 const REMEMBERED = 6;
 /** Lines of so many rows are looked up at once. */
 const PLACES_AT_ONCE = 4096;
+/** Lines that follow one another are read at once, up to so many bytes. */
+const TOGETHER_BYTES = 512 * 1024;
 
 /** A table that is indexed, to be read. */
 export class TableIndex {
@@ -134,12 +137,15 @@ export class TableIndex {
     const handles = new Map<number, FileHandle>();
     try {
       for (const some of chunked(rows, PLACES_AT_ONCE)) {
-        for (const { row, place } of await this.#places(some)) {
+        for (const together of neighbours(await this.#places(some))) {
           signal.throwIfAborted();
-          let handle = handles.get(place.fileNo);
-          if (handle === undefined)
-            handles.set(place.fileNo, (handle = await this.#openSource(place.fileNo)));
-          yield { row, line: await readAt(handle, place.offset, place.length) };
+          const [{ fileNo, offset }, last] = [together[0]!, together.at(-1)!];
+          let handle = handles.get(fileNo);
+          if (handle === undefined) handles.set(fileNo, (handle = await this.#openSource(fileNo)));
+          const bytes = await readAt(handle, offset, last.offset + last.length - offset);
+          for (const { row, offset: at, length } of together) {
+            yield { row, line: bytes.subarray(at - offset, at - offset + length) };
+          }
         }
       }
     } finally {
@@ -157,7 +163,7 @@ export class TableIndex {
     }
   }
 
-  #places(rows: readonly number[]): Promise<readonly { readonly row: number; readonly place: LinePlace }[]> {
+  #places(rows: readonly number[]): Promise<readonly LinePlace[]> {
     return this.#read('rows', async (handle) => {
       const first = rows.reduce((least, row) => Math.min(least, row), Infinity);
       const last = rows.reduce((most, row) => Math.max(most, row), 0);
@@ -170,12 +176,12 @@ export class TableIndex {
       for (const row of rows) {
         const bytes =
           all?.subarray((row - first) * ROW_BYTES) ?? (await readAt(handle, row * ROW_BYTES, ROW_BYTES));
-        const place = {
+        found.push({
+          row,
           offset: bytes.readDoubleLE(0),
           length: bytes.readUInt32LE(8),
           fileNo: bytes.readUInt32LE(12),
-        };
-        found.push({ row, place });
+        });
       }
       return found;
     });
@@ -195,6 +201,22 @@ async function readAt(handle: FileHandle, offset: number, length: number): Promi
   const bytes = Buffer.allocUnsafe(length);
   await handle.read(bytes, 0, length, offset);
   return bytes;
+}
+
+/** Places in groups: each group's lines follow one another in a file, with nothing but a line feed in between. */
+function* neighbours(places: readonly LinePlace[]): Generator<readonly LinePlace[]> {
+  let group: LinePlace[] = [];
+  for (const place of places) {
+    const [first, last] = [group[0], group.at(-1)];
+    const isNext =
+      last !== undefined && place.fileNo === last.fileNo && place.offset === last.offset + last.length + 1;
+    if (first !== undefined && (!isNext || place.offset - first.offset > TOGETHER_BYTES)) {
+      yield group;
+      group = [];
+    }
+    group.push(place);
+  }
+  if (group.length > 0) yield group;
 }
 
 function* chunked(rows: Iterable<number>, size: number): Generator<readonly number[]> {

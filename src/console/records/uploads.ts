@@ -1,6 +1,6 @@
 import { createHash, randomBytes, type Hash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { open, readdir, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
+import { open, readdir, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { RoundsError } from '../../errors.ts';
@@ -45,6 +45,7 @@ export const MAX_UPLOAD_BYTES = 2_000_000_000;
 const MAX_LINE_BYTES = 32_000_000;
 const BAD_LINES_NAMED = 50;
 const LABEL_CHARS = 100;
+const CUT_AFTER_MS = 3_600_000;
 
 export interface UploadLimits {
   readonly bytes: number;
@@ -250,11 +251,14 @@ export async function deleteUpload(site: Site, uploadId: string): Promise<void> 
   await rm(folder, { recursive: true, force: true });
 }
 
-/** Uploads that a crash cut: nobody is sending them any more when the console starts. */
+/** Deletes what a crash left of uploads: nobody has added to it for long. */
 export async function forgetCutUploads(site: Site): Promise<void> {
   const names = await readdir(uploadsFolder(site)).catch(() => []);
   for (const name of names) {
-    if (name.endsWith('.draft'))
-      await rm(path.join(uploadsFolder(site), name), { recursive: true, force: true });
+    if (!name.endsWith('.draft')) continue;
+    const draft = path.join(uploadsFolder(site), name);
+    const found = await stat(path.join(draft, UPLOAD_FILE)).catch(() => undefined);
+    const isOld = found === undefined || site.clock.now() - found.mtimeMs > CUT_AFTER_MS;
+    if (isOld) await rm(draft, { recursive: true, force: true });
   }
 }
