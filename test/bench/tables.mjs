@@ -1,5 +1,6 @@
 // The console's tables: 1,000,000 Observations of 1.1 GB as an uploaded file, looked at through the pages' own routes in a
 // process of its own. The first look makes the index.
+import { Buffer } from 'node:buffer';
 import { createWriteStream } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { once } from 'node:events';

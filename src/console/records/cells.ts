@@ -17,7 +17,7 @@ export interface Cell {
   readonly reference?: string;
 }
 
-export const EMPTY: Cell = { text: '' };
+const EMPTY: Cell = { text: '' };
 
 export interface Column {
   /** In addresses. */
@@ -40,7 +40,7 @@ export interface Table {
   readonly headline: (resource: ExactObject) => string | undefined;
 }
 
-export function cell(text: string | undefined): Cell {
+function cell(text: string | undefined): Cell {
   return text === undefined ? EMPTY : { text };
 }
 
@@ -60,7 +60,7 @@ export function dateColumn(
   return { key, title, isDate: true, cell: (resource) => dateCell(read(resource)) };
 }
 
-export function dateCell(value: Exact | undefined): Cell {
+function dateCell(value: Exact | undefined): Cell {
   const order = dateOrder(textOf(value));
   return { text: dateSaid(value) ?? '', ...(order === undefined ? {} : { order }) };
 }

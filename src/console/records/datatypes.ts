@@ -219,15 +219,9 @@ export interface Choice {
 /** What stands in `name`[x]. */
 export function choiceOf(resource: ExactObject, name: string): Choice | undefined {
   for (const key in resource) {
+    if (key.length === name.length || !key.startsWith(name) || !/[A-Z]/.test(key[name.length]!)) continue;
     const value = resource[key];
-    if (
-      key.length > name.length &&
-      key.startsWith(name) &&
-      /[A-Z]/.test(key[name.length]!) &&
-      value != null
-    ) {
-      return { type: key.slice(name.length), value };
-    }
+    if (value !== undefined && value !== null) return { type: key.slice(name.length), value };
   }
   return undefined;
 }

@@ -13,6 +13,6 @@ export function fold(text: string): string {
     .replace(BREAKS, ' ');
 }
 
-// eslint-disable-next-line no-control-regex -- all of ASCII but what breaks a line
+/** All of ASCII but what breaks a line. */
 const ASCII = /^[\t\x20-\x7e]*$/;
 const BREAKS = /[\p{Cc}\p{Zl}\p{Zp}]+/gu;

@@ -48,7 +48,7 @@ export class Indexes {
   async find(source: Source, resourceType: string): Promise<TableIndex | Building> {
     if (!source.tables.has(resourceType)) throw notFound(`${source.label} has no ${resourceType}`);
     const found = await this.findAll(source, [resourceType]);
-    return found instanceof Map ? found.get(resourceType)! : (found as Building);
+    return 'totalBytes' in found ? found : found.get(resourceType)!;
   }
 
   /** The indexes of tables of a source, by type, or how far they are. */

@@ -3,7 +3,7 @@ import { htmlAnswer, notFound, type Answer, type Ask } from '../exchange.ts';
 import { html, type Html } from '../html.ts';
 import { page } from '../page.ts';
 import { chart } from './chart.ts';
-import { codesOf } from './datatypes.ts';
+import { codesOf, textOf } from './datatypes.ts';
 import { groupBy } from './groupBy.ts';
 import { cellHref, cellHtml, resourceHref, targetReader } from './links.ts';
 import type { PatientRecord, RecordItem } from './patientRecord.ts';
@@ -74,7 +74,7 @@ const ENDED: readonly string[] = [
 /** Of a problem, a medication or an allergy: still to be reckoned with, as far as it says. */
 function isActive({ resource }: RecordItem): boolean {
   const { clinicalStatus, verificationStatus, status } = resource;
-  const codes = [...codesOf(clinicalStatus), ...codesOf(verificationStatus), String(status)];
+  const codes = [...codesOf(clinicalStatus), ...codesOf(verificationStatus), textOf(status) ?? ''];
   return !codes.some((code) => ENDED.includes(code));
 }
 

@@ -42,7 +42,7 @@ export async function findSource(site: Site, sourceId: string): Promise<Source> 
   return runSource(run);
 }
 
-export async function runSource(run: RunRow): Promise<Source> {
+async function runSource(run: RunRow): Promise<Source> {
   const folder = folderOf(run);
   const manifest = await readManifest(folder);
   return {

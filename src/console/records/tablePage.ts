@@ -86,7 +86,7 @@ export async function tableAnswer(
   );
 }
 
-export function pathOf({ source, resourceType }: ShownTable): readonly string[] {
+function pathOf({ source, resourceType }: ShownTable): readonly string[] {
   return ['data', source.sourceId, resourceType];
 }
 

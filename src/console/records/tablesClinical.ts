@@ -48,7 +48,7 @@ function codeText(resource: ExactObject): string | undefined {
 }
 
 /** medication[x]: what it is called, or where it is described. */
-export function medicationText(resource: ExactObject): string | undefined {
+function medicationText(resource: ExactObject): string | undefined {
   const choice = choiceOf(resource, 'medication');
   if (choice?.type !== 'Reference') return choiceText(choice);
   const contained = textOf(at(choice.value, 'reference'));
@@ -56,7 +56,7 @@ export function medicationText(resource: ExactObject): string | undefined {
   return (inside && conceptText(inside['code'])) ?? referenceText(choice.value);
 }
 
-export function dosageText({ dosageInstruction }: ExactObject): string | undefined {
+function dosageText({ dosageInstruction }: ExactObject): string | undefined {
   return joined(
     objectsOf(dosageInstruction).map((dosage) => {
       const dose = choiceText(choiceOf(objectsOf(dosage['doseAndRate'])[0] ?? {}, 'dose'));

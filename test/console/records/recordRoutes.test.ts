@@ -184,7 +184,7 @@ describe('an upload', () => {
     expect(source.text).toContain('line 2 is no JSON object');
     expect(source.text).not.toContain('secret');
     const table = await shown(`${answer['href'] as string}/Patient`);
-    expect(table.text).toContain('>\n        1 resource');
+    expect(table.text).toMatch(/>\s*1 resource,/);
   });
 
   test('comes in pieces of any size, and has another line of any type in each', async () => {
@@ -195,11 +195,11 @@ describe('an upload', () => {
       }
     };
     const answer = await pages.post('/uploads?name=all', Readable.from(pieces()));
-    const { href, badLines, types } = JSON.parse(answer.text) as Record<string, never>;
+    const { href, badLines, types } = JSON.parse(answer.text);
     expect(badLines).toBe(0);
     expect(types).toMatchObject({ Observation: linesOf('Observation').length, Goal: linesOf('Goal').length });
-    await shown(`${href as string}/Observation`);
-    expect((await pages.get(`${href as string}/Observation/-/ndjson`)).text).toBe(
+    await shown(`${href}/Observation`);
+    expect((await pages.get(`${href}/Observation/-/ndjson`)).text).toBe(
       linesOf('Observation')
         .map((line) => `${line.text}\n`)
         .join(''),

@@ -49,7 +49,7 @@ export async function consoleOf(installation: Installation): Promise<Console> {
   return consoleOn(site);
 }
 
-export function consoleOn(site: Site): Console {
+function consoleOn(site: Site): Console {
   const routes = recordRoutes(site);
   const ask = async (method: Ask['method'], target: string, body: Readable): Promise<Page> => {
     const url = new URL(target, 'http://127.0.0.1');
