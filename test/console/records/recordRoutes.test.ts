@@ -8,6 +8,7 @@ import { newestRun, type Published } from '../../support/publishedRun.ts';
 import { rejection } from '../../support/rejection.ts';
 import { runHere } from '../../support/runHere.ts';
 import { makeSite, type Site as Installation } from '../../support/site.ts';
+import { readSourceBundles, sampleBundles } from '../../support/sourceBundles.ts';
 import { HOSTILE_LINES, LIVE_MARKUP } from './hostile.ts';
 import { consoleOf, type Console, type Page } from './support.ts';
 
@@ -287,6 +288,31 @@ describe('an upload', () => {
     expect(text.split('\r\n')[1]).toBe(
       `'+1+1,"'=HYPERLINK(""http://evil.example"",""x"")","'@SUM(A1), \u202egnp.exe"`,
     );
+  });
+});
+
+const sample = sampleBundles();
+
+describe.skipIf(sample === undefined)('real-looking data of eight patients', () => {
+  test('is shown whole: blood pressures as one value, charts, and a record of each patient', async () => {
+    const resources = await readSourceBundles(sample!);
+    const text = resources.map((resource) => `${resource.text}\n`).join('');
+    const source = await pages.upload('sample', Buffer.from(text, 'latin1'));
+    const table = await shown(`/data/${source}/Observation?in.what=blood+pressure&in.value=mmHg`);
+    expect(table.text).toMatch(/<bdi>\d+\/\d+ mmHg<\/bdi>/);
+    for (const { resourceType, id } of resources) {
+      if (resourceType !== 'Patient') continue;
+      const record = await shown(`/data/${source}/patients/${id}`);
+      expect(record.text).toContain('<polyline');
+      // What names the patient as its subject, by a reading of this test's own.
+      const own = resources.filter(
+        (one) =>
+          (one.resourceType === 'Patient' && one.id === id) ||
+          new RegExp(`"(subject|patient)":\\{"reference":"Patient/${id}"`).test(one.text),
+      );
+      const [, listed] = /role="status">([\d,]+) resources?, the newest first/.exec(record.text) ?? [];
+      expect(Number(listed!.replaceAll(',', ''))).toBe(own.length);
+    }
   });
 });
 
