@@ -39,6 +39,16 @@ describe('npm run bench', () => {
     expect(result.rows.map(({ error }: { error: unknown }) => error)).toEqual(rows.map(() => undefined));
   });
 
+  it('measures the tables of the console', async () => {
+    const { result } = await measuredBy('bench.mjs', ['tables', '--small']);
+    expect(result.rows).toMatchObject([{ name: 'tables' }]);
+    const [{ error, medians }] = result.rows;
+    expect(error).toBeUndefined();
+    for (const figure of ['indexS', 'firstPageS', 'filterAnyS', 'sortFirstS', 'resourceS', 'rssMb']) {
+      expect(medians[figure], figure).toBeGreaterThan(0);
+    }
+  });
+
   it('refuses a row that is not there', async () => {
     await expect(
       execute(process.execPath, [path.join(import.meta.dirname, 'bench.mjs'), 'x']),

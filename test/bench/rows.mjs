@@ -4,6 +4,7 @@ import { limitRounds, rateRounds, wideRounds } from './adapting.mjs';
 import { commandRounds, idleRounds, monthRounds } from './atRest.mjs';
 import { growthRounds, millionRounds, onePatientRounds } from './growing.mjs';
 import { bulkRounds, searchRounds } from './sideBySide.mjs';
+import { tableRounds } from './tables.mjs';
 
 const searches = (latencyMs, concurrency, secure) => (bench) =>
   searchRounds(bench, { latencyMs, concurrency, secure });
@@ -97,6 +98,14 @@ export const ROWS = [
     what: 'status and run --dry-run, after a run of 200 patients',
     atMost: { statusCpuS: 0.3, dryRunCpuS: 0.3 },
     rounds: commandRounds,
+  },
+  {
+    name: 'tables',
+    what: 'the console: a table of 1,000,000 Observations (1 GB), indexed, then filtered, sorted and paged',
+    atMost: { indexS: 120, firstPageS: 0.3, filterAnyS: 1, filterNoneS: 1, filterWordsS: 1, rssMb: 300 },
+    once: true,
+    onlyNamed: true,
+    rounds: tableRounds,
   },
   {
     name: 'idle',
