@@ -8,6 +8,8 @@ import { assetRoutes } from '../console/assetRoutes.ts';
 import { gatewayRoutes } from '../console/gatewayRoutes.ts';
 import { jwksRoutes } from '../console/jwks.ts';
 import { openConsoleParts } from '../console/parts.ts';
+import { forgetLostIndexes } from '../console/records/indexes.ts';
+import { recordRoutes } from '../console/records/recordRoutes.ts';
 import { registrationRoutes } from '../console/registrationRoutes.ts';
 import { overviewRoutes } from '../console/runs/overviewRoutes.ts';
 import { runRoutes } from '../console/runs/runRoutes.ts';
@@ -38,6 +40,8 @@ export interface ConsoleCommand {
 /** Where a running console says how browsers reach it. */
 const ADDRESS_FILE = 'address.json';
 const LINKS = 'links';
+/** How often indexes are looked for whose runs retention has taken. */
+const HOUSEKEEPING_MS = 600_000;
 
 /** `console`: serves the web console until it is interrupted. */
 export async function consoleCommand(command: ConsoleCommand, context: CommandContext): Promise<number> {
@@ -87,6 +91,7 @@ async function serveConsole(first: Config, folder: string, log: Log, context: Co
     write: (work) => state.use(async (ledger) => work(ledger)),
   };
   await forgetQueries(site);
+  await forgetLostIndexes(site);
   const parts = await openConsoleParts(site, consoleAdapters(around));
   const watching = watchConfig(config, context, stopped.signal, log, (next) => (config = next));
   let server: ConsoleServer | undefined;
@@ -97,6 +102,7 @@ async function serveConsole(first: Config, folder: string, log: Log, context: Co
         ...assetRoutes(),
         ...overviewRoutes(site),
         ...runRoutes(site),
+        ...recordRoutes(site),
         ...sqlRoutes(site),
         ...registrationRoutes(site, parts),
         ...apiRoutes(site, parts),
@@ -110,7 +116,7 @@ async function serveConsole(first: Config, folder: string, log: Log, context: Co
     await writeAtomic(path.join(folder, ADDRESS_FILE), JSON.stringify(address));
     log.info('console.started', { origin: server.origin });
     await tellAddress(server.origin, folder, context);
-    await untilStopped(context);
+    await untilStopped(context, () => forgetLostIndexes(site));
   } finally {
     stopped.abort();
     await server?.close();
@@ -142,12 +148,16 @@ async function serveKeys(config: Config, folder: string, log: Log, context: Comm
   }
 }
 
-async function untilStopped({ signal }: CommandContext): Promise<void> {
+/** Till then does `work` now and then; a failure of it is none of the console's. */
+async function untilStopped(
+  { signal }: CommandContext,
+  work = async (): Promise<void> => undefined,
+): Promise<void> {
   serveUnderPm2();
-  await new Promise<void>((resolve) => {
-    if (signal.aborted) resolve();
-    signal.addEventListener('abort', () => resolve(), { once: true });
-  });
+  while (!signal.aborted) {
+    await systemClock.sleep(HOUSEKEEPING_MS, signal).catch(() => undefined);
+    if (!signal.aborted) await work().catch(() => undefined);
+  }
 }
 
 async function serverOptions(settings: Settings['console']) {

@@ -19,14 +19,19 @@ const STATUS: Readonly<Partial<Record<RoundsError['code'], number>>> = {
 /** Of the gateway: what went wrong lies beyond this machine. */
 const FROM_OUTSIDE = /^(NETWORK|TIMEOUT|TLS_|TOKEN_|HTTP_|FHIR_|SMART_|SERVER_)/;
 
-/** Paths that programs call: their errors are JSON. */
+/** Paths that programs call. */
 const FOR_PROGRAMS = /^\/(api\/|fhir\/|auth\/|config\/|health$|jwks$|\.well-known\/)/;
 
+/** Whether a program asks, which takes its errors as JSON. */
+export function isForProgram(pathname: string, accept: string | undefined): boolean {
+  return FOR_PROGRAMS.test(pathname) || accept === 'application/json';
+}
+
 /** What went wrong, where, and what to do, for whoever asked. */
-export function errorAnswer(error: RoundsError, pathname: string, ask: Pick<Ask, 'session'>): Answer {
+export function errorAnswer(error: RoundsError, asJson: boolean, ask: Pick<Ask, 'session'>): Answer {
   const { code, message, hint } = error;
   const status = STATUS[code] ?? (FROM_OUTSIDE.test(code) ? 502 : 500);
-  if (FOR_PROGRAMS.test(pathname)) return jsonAnswer({ error: { code, message, hint } }, status);
+  if (asJson) return jsonAnswer({ error: { code, message, hint } }, status);
   const title = `${codeWords(code)}`;
   return htmlAnswer(
     page(ask, {
@@ -41,10 +46,10 @@ export function errorAnswer(error: RoundsError, pathname: string, ask: Pick<Ask,
 }
 
 /** For who has no session, or had one for too long. */
-export function loginAnswer(pathname: string): Answer {
+export function loginAnswer(asJson: boolean): Answer {
   const hint =
     'Run `fhir-rounds console --link` on the machine of the console, and open the link that it prints.';
-  if (FOR_PROGRAMS.test(pathname)) {
+  if (asJson) {
     return jsonAnswer({ error: { code: 'CONSOLE_REFUSED', message: 'there is no session', hint } }, 401);
   }
   return htmlAnswer(

@@ -6,7 +6,7 @@ import { asRoundsError, RoundsError } from '../errors.ts';
 import { asFileError, errno } from '../system/files.ts';
 import type { Log } from '../system/logger.ts';
 import { RequestBody } from './body.ts';
-import { errorAnswer, loginAnswer } from './errorPage.ts';
+import { errorAnswer, isForProgram, loginAnswer } from './errorPage.ts';
 import { notFound, type Answer, type Ask, type Route } from './exchange.ts';
 import { demandOwnPage, readCookie, safeHeaders, sessionCookie, type Address } from './guard.ts';
 import { Router, type Match } from './router.ts';
@@ -140,6 +140,7 @@ class Desk {
   async #answer(message: IncomingMessage, signal: AbortSignal): Promise<Answer> {
     let session: Session | undefined;
     const url = urlOf(message, this.#address);
+    const asJson = isForProgram(url?.pathname ?? '/', message.headers.accept);
     try {
       const match = url && this.#router.find(methodOf(message), url.pathname);
       if (this.#options.answersToAnyName !== true) {
@@ -149,7 +150,7 @@ class Desk {
       session =
         secret === undefined ? undefined : this.#options.sessions.find(secret, match?.route.quiet !== true);
       const isOpen = match?.route.open === true || this.#options.answersToAnyName === true;
-      if (session === undefined && !isOpen) return loginAnswer(url?.pathname ?? '/');
+      if (session === undefined && !isOpen) return loginAnswer(asJson);
       if (url === undefined || match === undefined) throw notFound('there is no such page');
       return await this.#ask(message, url, match, session, signal);
     } catch (thrown) {
@@ -157,7 +158,7 @@ class Desk {
       const error = asRoundsError(thrown);
       if (error.code === 'INTERNAL')
         this.#options.log.error('console.failed', { code: error.code, why: whyOf(error) });
-      return errorAnswer(error, url?.pathname ?? '/', { session });
+      return errorAnswer(error, asJson, { session });
     }
   }
 
@@ -208,9 +209,9 @@ class Desk {
       open: true,
       answer: async ({ url, params, signal, body, form, json }) => {
         const opened = await this.#options.sessions.open(url.searchParams.get('code') ?? '');
-        if (opened === undefined) return loginAnswer('/login');
+        if (opened === undefined) return loginAnswer(false);
         const { session, secret } = opened;
-        const route: Route = { method: 'GET', path: '/login', answer: () => loginAnswer('/login') };
+        const route: Route = { method: 'GET', path: '/login', answer: () => loginAnswer(false) };
         // The link's secret has no place in any record.
         const ask: Ask = {
           method: 'GET',

@@ -43,3 +43,34 @@ for (const button of document.querySelectorAll('button[data-copy]')) {
     button.textContent = 'Copied';
   });
 }
+
+/** Sends a chosen file as it is, and goes on to what became of it. */
+for (const form of document.querySelectorAll('form[data-upload]')) {
+  const status = form.querySelector('[data-upload-status]');
+  form.addEventListener('submit', async (event) => {
+    event.preventDefault();
+    const [file] = form.querySelector('input[type=file]').files;
+    if (file === undefined) return;
+    const button = form.querySelector('button');
+    button.disabled = true;
+    status.textContent = `Sending and checking ${file.name} (${Math.ceil(file.size / 1e6)} MB) ...`;
+    try {
+      const to = `${form.getAttribute('data-upload')}?name=${encodeURIComponent(file.name)}`;
+      const answer = await fetch(to, {
+        method: 'POST',
+        headers: {
+          'x-csrf-token': form.querySelector('input[name=csrf]').value,
+          'content-type': 'application/x-ndjson',
+          accept: 'application/json',
+        },
+        body: file,
+      });
+      const told = await answer.json();
+      if (answer.ok) window.location.assign(told.href);
+      else status.textContent = `${told.error.message}. ${told.error.hint}`;
+    } catch {
+      status.textContent = 'It did not arrive: the console is gone, or the session is over.';
+    }
+    button.disabled = false;
+  });
+}
