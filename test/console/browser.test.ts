@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import path from 'node:path';
@@ -28,6 +28,8 @@ interface Shown {
   readonly runId: string;
   readonly patientId: string;
   readonly observationId: string;
+  /** Those of TYPES that came. */
+  readonly types: readonly string[];
   readonly context: BrowserContext;
 }
 
@@ -50,18 +52,21 @@ async function show(browser: Browser, site: Site): Promise<Shown> {
     runId,
     patientId: await idOf('Patient'),
     observationId: await idOf('Observation'),
+    types: TYPES.filter((type) =>
+      existsSync(path.join(site.exportFolder, 'default', runId, `${type}.ndjson`)),
+    ),
     context,
   };
 }
 
-function pagesOf({ runId, patientId, observationId }: Shown): Readonly<Record<string, string>> {
+function pagesOf({ runId, patientId, observationId, types }: Shown): Readonly<Record<string, string>> {
   return {
     overview: '/',
     runs: '/runs',
     run: `/runs/${runId}`,
     data: '/data',
     source: `/data/${runId}`,
-    ...Object.fromEntries(TYPES.map((type) => [`table-${type}`, `/data/${runId}/${type}`])),
+    ...Object.fromEntries(types.map((type) => [`table-${type}`, `/data/${runId}/${type}`])),
     resource: `/data/${runId}/Observation/${observationId}`,
     patient: `/data/${runId}/patients/${patientId}`,
     sql: `/sql/${runId}`,
@@ -153,6 +158,7 @@ describe.skipIf(executablePath === undefined)('the console in Chromium', () => {
     });
 
     it('every page is whole, for every eye, width and light', { timeout: 300_000 }, async () => {
+      expect(shown.types).toEqual(TYPES);
       for (const [name, at] of Object.entries(pagesOf(shown))) {
         const page = await shown.context.newPage();
         expect.soft(await faultsOf(page, shown.running.origin + at, name), name).toEqual([]);
@@ -167,14 +173,13 @@ describe.skipIf(executablePath === undefined)('the console in Chromium', () => {
       await page.keyboard.press('Tab');
       expect(await page.evaluate(() => document.activeElement?.textContent)).toBe('To the content');
       await page.keyboard.press('Enter');
-      await press(page, 'Dry run');
-      await page.waitForURL(`${shown.running.origin}/`);
+      await follow(page, 'Dry run');
+      expect(page.url()).toBe(`${shown.running.origin}/`);
       expect(await page.textContent('main')).toMatch(/dry-run.*waiting/s);
-      await press(page, 'Data');
-      await page.waitForURL('**/data');
-      await press(page, shown.runId);
-      await press(page, 'Patient');
-      await page.waitForURL('**/Patient');
+      await follow(page, 'Data');
+      await follow(page, shown.runId);
+      await follow(page, 'Patient');
+      expect(page.url()).toMatch(/\/Patient$/);
       await until('the table', async () => (await page.locator('table tbody tr').count()) > 0);
       // Whatever has the focus shows it.
       for (let step = 0; step < 25; step++) {
@@ -194,7 +199,7 @@ describe.skipIf(executablePath === undefined)('the console in Chromium', () => {
       const { stdout } = await shown.site.run(['console', '--link']);
       await page.goto(stdout.trim());
       await page.goto(`${shown.running.origin}/runs/${shown.runId}`);
-      await page.click('text=Log out');
+      await Promise.all([page.waitForEvent('load'), page.click('text=Log out')]);
       await page.goBack();
       expect(await page.textContent('main')).toContain('fhir-rounds console --link');
       await context.close();
@@ -224,7 +229,10 @@ describe.skipIf(executablePath === undefined)('the console in Chromium', () => {
   });
 
   it('shows a run as it goes on, without a click', { timeout: 120_000 }, async () => {
-    const site = await siteForTest({ mail: false, sandbox: { patients: 60, latencyMs: 60 } });
+    const site = await siteForTest({
+      ...{ mail: false, sandbox: { patients: 60, latencyMs: 80 } },
+      settings: { 'api_settings.concurrency': 1 },
+    });
     const { origin, link } = await startConsole(site);
     const context = await browser.newContext();
     const page = await context.newPage();
@@ -232,7 +240,7 @@ describe.skipIf(executablePath === undefined)('the console in Chromium', () => {
     expect(await page.locator('progress').count()).toBe(0);
     const run = await site.start(['run']);
     await page.waitForSelector('progress', { timeout: 30_000 });
-    const value = async () => Number((await page.locator('progress').getAttribute('value')) ?? NaN);
+    const value = () => page.evaluate(() => document.querySelector('progress')?.value ?? NaN);
     const first = await value();
     await until('progress', async () => (await value()) > first, 60_000);
     expect((await run.ended).code).toBe(0);
@@ -253,12 +261,16 @@ describe.skipIf(executablePath === undefined)('the console in Chromium', () => {
   });
 });
 
-/** Goes to a link or button by Tab alone, and presses Enter. */
-async function press(page: Page, name: string): Promise<void> {
+/** Goes to a link or button by Tab alone, presses Enter, and waits for the page that it leads to. */
+async function follow(page: Page, name: string): Promise<void> {
   for (let step = 0; step < 120; step++) {
     await page.keyboard.press('Tab');
     const text = await page.evaluate(() => document.activeElement?.textContent?.trim());
-    if (text === name) return page.keyboard.press('Enter');
+    if (text !== name) continue;
+    const loaded = page.waitForEvent('load');
+    await page.keyboard.press('Enter');
+    await loaded;
+    return;
   }
   throw new Error(`no Tab leads to ${name}`);
 }

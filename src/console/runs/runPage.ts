@@ -185,7 +185,7 @@ function fileTable(runId: string, { output, deleted, error, extension }: Manifes
     ...{ type: undefined, url, lines: undefined, bytes, sha256 },
   }));
   const isData = new Set(output.map(({ url }) => url));
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Files">
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Table of files">
     <table>
       <thead>
         <tr>
