@@ -87,6 +87,16 @@ export default defineConfig(
     },
   },
   {
+    files: ['src/console/assets/*.js'],
+    languageOptions: {
+      globals: Object.fromEntries(
+        ['document', 'window', 'navigator', 'fetch', 'EventSource', 'history', 'location', 'performance'].map(
+          (name) => [name, 'readonly'],
+        ),
+      ),
+    },
+  },
+  {
     files: ['**/*.mjs', '**/*.cjs', '**/*.js'],
     languageOptions: {
       globals: {

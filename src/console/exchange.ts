@@ -16,9 +16,9 @@ export interface Ask {
   /** The body as it comes. */
   readonly body: Readable;
   /** The body as a form (application/x-www-form-urlencoded), of 1 MB at most. */
-  form(): Promise<URLSearchParams>;
+  readonly form: () => Promise<URLSearchParams>;
   /** The body as JSON, of 1 MB at most. */
-  json(): Promise<unknown>;
+  readonly json: () => Promise<unknown>;
 }
 
 /** What a route answers. Headers of safety (CSP, no-store ...) are the server's business. */

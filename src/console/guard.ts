@@ -70,7 +70,7 @@ export function safeHeaders({ origin }: Address): Readonly<Record<string, string
 }
 
 /** Session cookies by name and attributes: over TLS with the prefix that no other host can set. */
-export function cookieName({ origin }: Address): string {
+function cookieName({ origin }: Address): string {
   return origin.startsWith('https:') ? '__Host-fhir-rounds' : 'fhir-rounds';
 }
 

@@ -18,4 +18,21 @@ describe('html`...`', () => {
     const made = html`<ul>${list}</ul>${3}${undefined}${isShown && html`x`}`;
     expect(made.toString()).toBe('<ul><li>a</li><li>&lt;b&gt;</li></ul>3');
   });
+
+  it('takes no text for HTML that it has not made itself', () => {
+    expect(() => new Html('<b>', Symbol('mine') as never)).toThrow(TypeError);
+    const forged = { toString: () => '<script>' };
+    expect(() => html`${forged as never}`).toThrow();
+  });
+});
+
+describe('localHref', () => {
+  it('keeps every segment in its place', () => {
+    expect(localHref(['data', '../../etc', 'a/b?c#d', 'javascript:alert(1)'])).toBe(
+      '/data/..%2F..%2Fetc/a%2Fb%3Fc%23d/javascript%3Aalert(1)',
+    );
+    expect(localHref(['runs'], { job: 'a&b=c', page: 2, none: undefined, empty: '' })).toBe(
+      '/runs?job=a%26b%3Dc&page=2',
+    );
+  });
 });

@@ -88,7 +88,7 @@ export interface ConsoleProcess extends RunningCli {
   /** The link that it printed, not followed yet. */
   readonly link: string;
   /** Interrupts it; it is seen to end well. May be repeated. */
-  stop(): Promise<void>;
+  readonly stop: () => Promise<void>;
 }
 
 /** Starts the console of a site on any free port; it is the caller's to stop. */

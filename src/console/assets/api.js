@@ -1,5 +1,4 @@
 /* The API page: finding an operation, and the answer in view. It works without. */
-/* global document */
 
 for (const input of document.querySelectorAll('[data-filter]')) {
   const place = document.getElementById(input.dataset.filter);
