@@ -45,15 +45,7 @@ try {
       const page = await pageOf(browser, colorScheme, 760, 1120);
       await page.goto(await newLink());
       await picture(page, `console-overview-${colorScheme}`, { url: served.origin });
-      await picture(page, `console-data-${colorScheme}`, {
-        url: `${served.origin}/data/${run}/Observation`,
-      });
-      const patient = JSON.parse(
-        (await readFile(path.join(exports, run, 'Patient.ndjson'), 'utf8')).split('\n')[0],
-      );
-      await picture(page, `console-patient-${colorScheme}`, {
-        url: `${served.origin}/data/${run}/patients/${patient.id}`,
-      });
+      await picture(page, `console-run-${colorScheme}`, { url: `${served.origin}/runs/${run}` });
     }
   } finally {
     served.child.kill('SIGINT');
