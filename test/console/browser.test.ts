@@ -90,6 +90,7 @@ async function faultsOf(page: Page, address: string, name: string): Promise<read
   });
   // A table that is indexed for the first time says so, and is asked for again.
   while ((await page.goto(address))?.headers()['refresh'] !== undefined) await page.waitForTimeout(300);
+  if ((await page.evaluate(() => window.scrollY)) !== 0) faults.push('does not begin at its top');
   for (const width of WIDTHS) {
     for (const colorScheme of ['light', 'dark'] as const) {
       await page.setViewportSize({ width, height: 900 });

@@ -12,5 +12,8 @@ for (const input of document.querySelectorAll('[data-filter]')) {
   });
 }
 
-document.querySelector('.api-list [aria-current]')?.scrollIntoView({ block: 'nearest' });
-(document.getElementById('result') ?? document.querySelector('h1'))?.scrollIntoView();
+/** Scrolls the list to what is chosen, and the page to its answer where it has one; without, the page begins at its top. */
+const chosen = document.querySelector('.api-list [aria-current]');
+chosen?.scrollIntoView({ block: 'nearest' });
+if (chosen !== null) window.scrollTo(0, 0);
+document.getElementById('result')?.scrollIntoView();
