@@ -1,7 +1,11 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
+import { get } from 'node:https';
+import { generate } from 'selfsigned';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { until } from '../support/cli.ts';
 import { ConsoleClient, openConsole, startConsole } from '../support/consoleClient.ts';
 import { makeSite, textsBelow, type Site } from '../support/site.ts';
 
@@ -109,14 +113,12 @@ describe('who may use the console', () => {
     }
   });
 
-  it('ends a session at the log-out, and after the time without a click', async () => {
-    await site.configure({ 'console.idle_minutes': 1 });
+  it('ends a session at the log-out', async () => {
     const { client } = await openConsole(site);
     const kept = client.cookie;
     expect((await client.post('/logout')).status).toBe(303);
     client.cookie = kept;
     expect((await client.get('/')).status).toBe(401);
-    await site.configure({});
   });
 
   it('writes who looked at what into the audit file, which holds', async () => {
@@ -157,11 +159,66 @@ describe('who may use the console', () => {
     expect(await readdir(site.path('state', 'console', 'links'))).not.toContain(followed);
   });
 
-  it('refuses a network address without TLS, and serves one with it', async () => {
+  it('refuses a network address without TLS', async () => {
     await site.configure({ 'console.host': '0.0.0.0' });
     const refused = await site.run(['console']);
     expect(refused.code).toBe(2);
     expect(refused.stderr).toContain('needs tls_certificate and tls_key');
     await site.configure({});
+  });
+
+  it('serves over TLS with a cookie that goes nowhere else', async () => {
+    const { cert, private: key } = await generate([{ name: 'commonName', value: 'rounds' }], {
+      keySize: 2048,
+      extensions: [{ name: 'subjectAltName', altNames: [{ type: 7, ip: '127.0.0.1' }] }],
+    });
+    await writeFile(site.path('console-cert.pem'), cert);
+    await writeFile(site.path('console-key.pem'), key, { mode: 0o600 });
+    await site.configure({
+      'console.tls_certificate': 'console-cert.pem',
+      'console.tls_key': 'console-key.pem',
+    });
+    const { origin, link } = await startConsole(site);
+    await site.configure({});
+    expect(origin).toMatch(/^https:/);
+    const reply = await new Promise<IncomingMessage>((resolve, reject) =>
+      get(link, { ca: cert }, resolve).on('error', reject),
+    );
+    reply.resume();
+    expect(reply.statusCode).toBe(303);
+    expect(reply.headers['set-cookie']).toEqual([
+      expect.stringMatching(/^__Host-fhir-rounds=[\w-]{43}; Path=\/; HttpOnly; SameSite=Strict; Secure$/),
+    ]);
+    expect(reply.headers['strict-transport-security']).toBe('max-age=31536000');
+  });
+
+  it('serves the public keys alone where that is all that is wanted, and opens no private key for it', async () => {
+    const keys = await site.run(['keys', 'jwks', '--out', site.path('jwks.json')]);
+    expect(keys.code).toBe(0);
+    await site.configure({ 'paths.public_key': 'jwks.json', 'paths.private_key': 'nowhere.pem' });
+    const running = await site.start(['console', '--jwks-only', '--json'], {
+      env: { FHIR_ROUNDS_CONSOLE_PORT: '0' },
+    });
+    try {
+      await until('its address', () => running.output.stdout.includes('\n'));
+      const { origin, link } = JSON.parse(running.output.stdout) as { origin: string; link?: string };
+      expect(link).toBeUndefined();
+      const client = new ConsoleClient(origin);
+      for (const at of ['/jwks', '/.well-known/jwks.json']) {
+        // By whatever name a reverse proxy asks for it.
+        const { status, text } = await client.send(at, { headers: { host: 'keys.hospital.example' } });
+        expect(status, text).toBe(200);
+        const [key] = (JSON.parse(text) as { keys: Record<string, unknown>[] }).keys;
+        expect(Object.keys(key!)).toEqual(expect.arrayContaining(['kty', 'n', 'e', 'kid']));
+        expect(Object.keys(key!)).not.toContain('d');
+      }
+      for (const at of ['/', '/runs', '/login?code=x', '/api/v1/health', '/health', '/assets/console.css']) {
+        expect.soft((await client.get(at)).status, at).toBe(404);
+      }
+    } finally {
+      running.child.kill('SIGINT');
+      expect((await running.ended).code).toBe(0);
+      await site.configure({});
+    }
   });
 });
