@@ -203,6 +203,7 @@ async function describe(
     `Manifest ${at(path.join(folder, 'manifest.json'))}`,
     `Mail     ${at(path.join(work, 'mails'))}`,
     `INI      ${at(path.join(work, 'fhir-rounds.ini'))}, with roster, list, key, state and log beside it`,
+    `Look     npx fhir-rounds console --config ${at(path.join(work, 'fhir-rounds.ini'))}`,
   ];
   return lines.join('\n');
 }
