@@ -9,6 +9,7 @@ import { scanResource } from '../../fhir/resourceScan.ts';
 import { partTimestamp } from '../../publish/layout.ts';
 import { byteSize, count, oneLine } from '../../report/format.ts';
 import { asFileError, ensureFolder, errno, syncFolder, writeDurable } from '../../system/files.ts';
+import { chunksOf } from '../body.ts';
 import { notFound } from '../exchange.ts';
 import type { Site } from '../site.ts';
 import { TYPE_NAME } from './typeName.ts';
@@ -136,7 +137,7 @@ async function copy(
   limits: UploadLimits,
 ): Promise<number> {
   let bytes = 0;
-  for await (const chunk of body as AsyncIterable<Buffer>) {
+  for await (const chunk of chunksOf(body)) {
     signal.throwIfAborted();
     bytes += chunk.length;
     if (bytes > limits.bytes) {
