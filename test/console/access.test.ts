@@ -39,6 +39,16 @@ describe('who may use the console', () => {
     expect(none.stderr).toContain('no console runs with this state folder');
   });
 
+  it('makes links also after another one could not start beside it', async () => {
+    const running = await startConsole(site);
+    const { port } = new URL(running.origin);
+    const second = await site.run(['console'], { env: { FHIR_ROUNDS_CONSOLE_PORT: port } });
+    expect(second.code).toBe(2);
+    expect(second.stderr).toContain('perhaps a console that runs already');
+    const { stdout } = await site.run(['console', '--link']);
+    expect((await running.client.login(stdout.trim())).status).toBe(303);
+  });
+
   it('takes no guessed link, and no path for one', async () => {
     const { client } = await startConsole(site);
     for (const code of ['', 'a', '../address.json', '..%2f..%2fledger.sqlite', 'A'.repeat(43)]) {
