@@ -119,6 +119,13 @@ describe('who may use the console', () => {
     }
   });
 
+  it('shows the first page for a number that is none', async () => {
+    const { client } = await openConsole(site);
+    for (const page of ['1e308', '-5', 'x', '99999999999']) {
+      expect.soft((await client.get(`/runs?page=${page}`)).status, page).toBe(200);
+    }
+  });
+
   it('ends a session at the log-out, and after the time without a click', async () => {
     await site.configure({ 'console.idle_minutes': 1 });
     const { client } = await openConsole(site);
