@@ -86,7 +86,7 @@ describe('the console’s server', () => {
   it('says why a body is too much, and keeps the connection', async () => {
     const { client } = await serve([
       home,
-      { method: 'POST', path: '/json', answer: async ({ json }) => ({ status: (await json()) ? 200 : 400 }) },
+      { method: 'POST', path: '/json', answer: async (ask) => ({ status: (await ask.json()) ? 200 : 400 }) },
     ]);
     const headers = { origin: client.origin, 'x-csrf-token': (await client.get('/')).text };
     for (const size of [2_000_000, 8_000_000, 10]) {
