@@ -90,8 +90,6 @@ async function serveConsole(first: Config, folder: string, log: Log, context: Co
     },
     write: (work) => state.use(async (ledger) => work(ledger)),
   };
-  await forgetQueries(site);
-  await forgetLostIndexes(site);
   const parts = await openConsoleParts(site, consoleAdapters(around));
   const watching = watchConfig(config, context, stopped.signal, log, (next) => (config = next));
   let server: ConsoleServer | undefined;
@@ -112,6 +110,9 @@ async function serveConsole(first: Config, folder: string, log: Log, context: Co
       log,
       audit: accessLog(site, parts.hash),
     });
+    // Not before it has the port: till then another console may be at work here.
+    await forgetQueries(site);
+    await forgetLostIndexes(site);
     const address = { origin: server.origin, pid: process.pid };
     await writeAtomic(path.join(folder, ADDRESS_FILE), JSON.stringify(address));
     log.info('console.started', { origin: server.origin });
@@ -120,7 +121,8 @@ async function serveConsole(first: Config, folder: string, log: Log, context: Co
   } finally {
     stopped.abort();
     await server?.close();
-    await rm(path.join(folder, ADDRESS_FILE), { force: true });
+    const known = await runningConsole(folder).catch(() => undefined);
+    if (known?.pid === process.pid) await rm(path.join(folder, ADDRESS_FILE), { force: true });
     await Promise.all([watching, parts.close()]);
     state.close();
     log.info('console.stopped');
@@ -213,13 +215,18 @@ async function printLink(folder: string, context: CommandContext): Promise<numbe
   return EXIT.complete;
 }
 
+interface RunningAddress {
+  readonly origin: string;
+  readonly pid: number;
+}
+
 /** Throws CONSOLE_UNAVAILABLE when none runs. */
-async function runningConsole(folder: string): Promise<{ readonly origin: string }> {
+async function runningConsole(folder: string): Promise<RunningAddress> {
   const text = await readFile(path.join(folder, ADDRESS_FILE), 'utf8').catch((error: unknown) => {
     if (errno(error) === 'ENOENT') return undefined;
     throw error;
   });
-  const found = text === undefined ? undefined : (JSON.parse(text) as { origin: string; pid: number });
+  const found = text === undefined ? undefined : (JSON.parse(text) as RunningAddress);
   if (found !== undefined && isAlive(found.pid)) return found;
   throw new RoundsError('CONSOLE_UNAVAILABLE', 'no console runs with this state folder', {
     hint: 'Start it: fhir-rounds console, or with PM2 and [console] enabled = true.',

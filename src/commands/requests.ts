@@ -1,7 +1,9 @@
 import type { Surroundings } from '../compose.ts';
 import type { Config, JobConfig } from '../config/schema.ts';
 import { asRoundsError, type RoundsError } from '../errors.ts';
-import { RunLock } from '../run/lock.ts';
+import { duration } from '../report/format.ts';
+import { placeOf } from '../run/jobPlace.ts';
+import { isLockHeld, RunLock } from '../run/lock.ts';
 import type { Ledger } from '../run/ledger.ts';
 import type { RequestKind, RunRequest } from '../run/ledgerRequests.ts';
 import type { StateLedger } from '../run/stateLedger.ts';
@@ -12,6 +14,8 @@ import { dryRun, dryRunText } from './dryRun.ts';
 
 /** A person waits at the other end; and an idle daemon must not be felt. */
 const LOOK_EVERY_MS = 2_000;
+/** Who asked for a run so long ago, while no daemon ran, does not wait for it any more. */
+const LONGEST_WAIT_MS = 6 * 3_600_000;
 
 export interface RequestDeps {
   readonly state: StateLedger;
@@ -102,30 +106,50 @@ async function serve(deps: RequestDeps, request: RunRequest): Promise<void> {
 
 type End = Parameters<Ledger['requests']['end']>[1];
 
-async function carryOut(deps: RequestDeps, { jobName, kind }: RunRequest): Promise<End> {
+async function carryOut(deps: RequestDeps, request: RunRequest): Promise<End> {
+  const { jobName, kind, askedAtMs } = request;
   const job = deps.config().jobs.find((one) => one.jobName === jobName);
   if (job === undefined) return { state: 'refused', answer: `The INI has no job ${jobName} any more.` };
+  const waitedMs = deps.around.clock.now() - askedAtMs;
+  if (kind !== 'cancel' && waitedMs > LONGEST_WAIT_MS) {
+    return { state: 'refused', answer: `No daemon took it up for ${duration(waitedMs)}: ask again.` };
+  }
   switch (kind) {
     case 'dry-run':
       return { state: 'done', answer: dryRunText(await dryRun(job, deps.around.signal)) };
     case 'cancel':
-      return await cancel(deps, job);
+      return await cancel(deps, job, askedAtMs);
     case 'run':
     case 'retry-failed':
       return await run(deps, job, kind);
   }
 }
 
-async function cancel({ state, around }: RequestDeps, job: JobConfig): Promise<End> {
-  const result = await cancelRun(job, await state.fresh(), around, 'fhir-rounds daemon');
+async function cancel({ state, around }: RequestDeps, job: JobConfig, askedAtMs: number): Promise<End> {
+  const ledger = await state.fresh();
+  const open = ledger.openRunOf(job.jobName);
+  // Nobody asked to cancel a run that began since.
+  if (open !== undefined && open.startedAtMs > askedAtMs) {
+    return {
+      state: 'refused',
+      answer: `Run ${open.runId} began after this was asked for, and is left alone.`,
+    };
+  }
+  const result = await cancelRun(job, ledger, around, 'fhir-rounds daemon');
   return { state: 'done', runId: result.cancelled ?? undefined, answer: cancelSentence(result) };
 }
 
 async function run(
   { state, attempt }: RequestDeps,
-  { jobName }: JobConfig,
+  job: JobConfig,
   kind: Extract<RequestKind, 'run' | 'retry-failed'>,
 ): Promise<End> {
+  const { jobName } = job;
+  const open = (await state.fresh()).openRunOf(jobName);
+  // Its turn would come when that run has ended: a second one is not what was meant.
+  if (open !== undefined && isLockHeld(placeOf(job).stateFolder, `job ${jobName}`)) {
+    return { state: 'refused', runId: open.runId, answer: `Run ${open.runId} is under way already.` };
+  }
   let why: RoundsError | undefined;
   const end = await attempt(
     jobName,

@@ -11,21 +11,35 @@ export function accessLog(
   hashPatient: (patientId: string) => string,
 ): (access: Access) => Promise<void> {
   return async ({ session, route, ask, status }) => {
-    const patientId = route.patientId?.(ask);
+    const patientId = patientOf(route, ask);
     const { runId, source = runId, type } = ask.params;
     await site.write(({ audit }) =>
       audit.append({
         event: eventOf(route.path, route.method),
         atMs: site.clock.now(),
-        runId: source,
+        runId: named(source),
         session: session.name,
         route: `${route.method} ${route.path}`,
         answered: status,
-        type,
+        type: named(type),
         patient: patientId === undefined ? undefined : hashPatient(patientId),
       }),
     );
   };
+}
+
+/** Undefined also where the request is none that can be read: then nobody's record was shown. */
+function patientOf({ patientId }: Access['route'], ask: Access['ask']): string | undefined {
+  try {
+    return patientId?.(ask);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What an address names as a run or a type may be anything, and stands in the file only where it could be one. */
+function named(text: string | undefined): string | undefined {
+  return text !== undefined && /^[A-Za-z0-9-]{1,64}$/.test(text) ? text : undefined;
 }
 
 function eventOf(path: string, method: string): AuditEvent {

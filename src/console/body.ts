@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { Readable } from 'node:stream';
 import { RoundsError } from '../errors.ts';
 
 /** A form or a JSON text of more is none that a page of ours sends. */
@@ -42,7 +43,7 @@ export class RequestBody {
   async #read(): Promise<string> {
     const chunks: Buffer[] = [];
     let bytes = 0;
-    for await (const chunk of this.#message as AsyncIterable<Buffer>) {
+    for await (const chunk of chunksOf(this.#message)) {
       bytes += chunk.length;
       if (bytes > MAX_BYTES) {
         throw new RoundsError('CONSOLE_ASK_INVALID', `the body has more than ${MAX_BYTES} bytes`);
@@ -51,4 +52,9 @@ export class RequestBody {
     }
     return Buffer.concat(chunks).toString('utf8');
   }
+}
+
+/** A body as it comes. Who stops in the middle still has the connection for an answer that says why. */
+export function chunksOf(body: Readable): AsyncIterable<Buffer> {
+  return body.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
 }

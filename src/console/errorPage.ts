@@ -4,7 +4,7 @@ import { htmlAnswer, jsonAnswer, type Answer, type Ask } from './exchange.ts';
 import { html } from './html.ts';
 import { page } from './page.ts';
 
-/** HTTP status of an error: what is not named here is our own fault. */
+/** What is not named here is our own fault. */
 const STATUS: Readonly<Partial<Record<RoundsError['code'], number>>> = {
   CONSOLE_ASK_INVALID: 400,
   USAGE: 400,
@@ -27,10 +27,15 @@ export function isForProgram(pathname: string, accept: string | undefined): bool
   return FOR_PROGRAMS.test(pathname) || accept === 'application/json';
 }
 
+/** HTTP status of an error. */
+export function errorStatus({ code }: RoundsError): number {
+  return STATUS[code] ?? (FROM_OUTSIDE.test(code) ? 502 : 500);
+}
+
 /** What went wrong, where, and what to do, for whoever asked. */
 export function errorAnswer(error: RoundsError, asJson: boolean, ask: Pick<Ask, 'session'>): Answer {
   const { code, message, hint } = error;
-  const status = STATUS[code] ?? (FROM_OUTSIDE.test(code) ? 502 : 500);
+  const status = errorStatus(error);
   if (asJson) return jsonAnswer({ error: { code, message, hint } }, status);
   const title = `${codeWords(code)}`;
   return htmlAnswer(

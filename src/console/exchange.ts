@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { RoundsError } from '../errors.ts';
 import type { Html } from './html.ts';
 import type { Session } from './sessions.ts';
@@ -66,6 +66,11 @@ export function download(fileName: string, contentType: string, body: NonNullabl
     headers: { 'content-disposition': `attachment; filename="${safe}"` },
     body,
   };
+}
+
+/** Of an answer that is not sent: a file that it would have read is closed. */
+export function discard({ body }: Answer): void {
+  if (body instanceof Readable) body.destroy();
 }
 
 /** What a page needs is not there. */

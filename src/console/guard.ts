@@ -40,6 +40,14 @@ function refused(what: string, hint: string): RoundsError {
   return new RoundsError('CONSOLE_REFUSED', what, { hint });
 }
 
+/**
+ * Whether somebody did something, as far as a browser says: a page that loads itself anew (`Refresh`, or by its script)
+ * keeps no session alive. Fetch metadata, Sec-Fetch-User: absent from navigations that nobody clicked for.
+ */
+export function isByPerson({ headers }: Pick<IncomingMessage, 'headers'>): boolean {
+  return headers['sec-fetch-mode'] !== 'navigate' || headers['sec-fetch-user'] === '?1';
+}
+
 /** What a page of ours may do: load our own styles, scripts and pictures, talk to us, and nothing else. */
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",

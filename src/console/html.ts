@@ -49,7 +49,11 @@ function escapeText(text: string): string {
   return text.replace(/[&<>"']/g, (char) => ESCAPES[char]!);
 }
 
-/** A path of this console: each segment is encoded, so that no value can lead elsewhere. `query`: unset ones are left out. */
+/** Of surrogate pairs. */
+const HALVES = /\p{Surrogate}/gu;
+
+/** A path of this console: each segment is encoded, so that no value can lead elsewhere. Half
+ * a surrogate pair has no place in an address, and becomes U+FFFD. `query`: unset ones are left out. */
 export function localHref(
   segments: readonly string[],
   query: Readonly<Record<string, string | number | undefined>> = {},
@@ -59,5 +63,5 @@ export function localHref(
     if (value !== undefined && value !== '') given.set(name, String(value));
   }
   const search = given.toString();
-  return `/${segments.map(encodeURIComponent).join('/')}${search === '' ? '' : `?${search}`}`;
+  return `/${segments.map((segment) => encodeURIComponent(segment.replace(HALVES, '\uFFFD'))).join('/')}${search === '' ? '' : `?${search}`}`;
 }

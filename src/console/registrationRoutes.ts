@@ -79,7 +79,12 @@ async function shownOf(job: JobConfig, iniFile: string): Promise<Omit<Shown, 'st
 
 async function certificateOf({ settings }: JobConfig): Promise<string | undefined> {
   const file = settings.paths.certificate;
-  return file !== undefined && (await exists(file)) ? readFile(file, 'utf8') : undefined;
+  if (file === undefined || !(await exists(file))) return undefined;
+  const pem = await readFile(file, 'utf8');
+  // The private key that may stand beside it is nobody's to see.
+  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n?/g);
+  if (blocks !== null) return blocks.join('');
+  return /PRIVATE KEY/.test(pem) ? undefined : pem;
 }
 
 /** A part of the page that cannot be shown is no reason to show nothing. */

@@ -3,12 +3,12 @@ import { createServer as createSecureServer } from 'node:https';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { asRoundsError, RoundsError } from '../errors.ts';
-import { asFileError, errno } from '../system/files.ts';
 import type { Log } from '../system/logger.ts';
 import { RequestBody } from './body.ts';
-import { errorAnswer, isForProgram, loginAnswer } from './errorPage.ts';
-import { notFound, type Answer, type Ask, type Route } from './exchange.ts';
-import { demandOwnPage, readCookie, safeHeaders, sessionCookie, type Address } from './guard.ts';
+import { errorAnswer, errorStatus, isForProgram, loginAnswer } from './errorPage.ts';
+import { discard, notFound, type Answer, type Ask, type Route } from './exchange.ts';
+import { demandOwnPage, isByPerson, readCookie, safeHeaders, sessionCookie, type Address } from './guard.ts';
+import { listen } from './listen.ts';
 import { Router, type Match } from './router.ts';
 import type { Session, Sessions } from './sessions.ts';
 
@@ -71,30 +71,6 @@ export async function startConsoleServer(options: ConsoleServerOptions): Promise
   };
 }
 
-async function listen(server: Server, host: string, port: number): Promise<void> {
-  try {
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(port, host, () => {
-        server.off('error', reject);
-        resolve();
-      });
-    });
-  } catch (error) {
-    const hints: Readonly<Record<string, string>> = {
-      EADDRINUSE: 'Another program has this port, perhaps a console that runs already; set [console] port.',
-      EADDRNOTAVAIL: 'This machine has no such address; set [console] host.',
-      EACCES: 'Ports below 1024 are for root; set [console] port.',
-    };
-    const hint = hints[errno(error) ?? ''];
-    if (hint === undefined) throw asFileError(error, `${host}:${port}`);
-    throw new RoundsError('CONFIG_INVALID', `the console cannot listen on ${host}:${port}`, {
-      hint,
-      cause: error,
-    });
-  }
-}
-
 function addressOf(server: Server, { host, url, tls }: ConsoleServerOptions): Address {
   if (url !== undefined) {
     const { origin, host } = new URL(url);
@@ -134,6 +110,9 @@ class Desk {
       // The answer was under way already: all that is left is to let the other side see that it is cut.
       if (!signal.aborted) this.#options.log.error('console.failed', { code: asRoundsError(thrown).code });
       response.destroy();
+    } finally {
+      // What nobody wanted of the body, so that the connection may be used again.
+      message.resume();
     }
   }
 
@@ -147,8 +126,8 @@ class Desk {
         demandOwnPage(message, this.#address, match?.route.open === true);
       }
       const secret = readCookie(message.headers.cookie, this.#address);
-      session =
-        secret === undefined ? undefined : this.#options.sessions.find(secret, match?.route.quiet !== true);
+      const touches = match?.route.quiet !== true && isByPerson(message);
+      session = secret === undefined ? undefined : this.#options.sessions.find(secret, touches);
       const isOpen = match?.route.open === true || this.#options.answersToAnyName === true;
       if (session === undefined && !isOpen) return loginAnswer(asJson);
       if (url === undefined || match === undefined) throw notFound('there is no such page');
@@ -170,25 +149,41 @@ class Desk {
     signal: AbortSignal,
   ): Promise<Answer> {
     const body = new RequestBody(message);
-    if (route.method !== 'GET' && route.open !== true) await demandToken(message, body, session);
     const ask: Ask = {
       ...{ method: route.method, url, params, session, signal, body: message },
       form: () => body.form(),
       json: () => body.json(),
     };
-    const answer = await route.answer(ask);
-    if (session !== undefined && route.quiet !== true) {
-      await this.#options.audit({ session, route, ask, status: answer.status });
+    // Also of what fails: its words may quote a record.
+    const audit = async (status: number): Promise<void> => {
+      if (session === undefined || route.quiet === true) return;
+      await this.#options.audit({ session, route, ask, status });
+    };
+    let answer: Answer;
+    try {
+      if (route.method !== 'GET' && route.open !== true) await demandToken(message, body, session);
+      answer = await route.answer(ask);
+    } catch (thrown) {
+      signal.throwIfAborted();
+      await audit(errorStatus(asRoundsError(thrown)));
+      throw thrown;
+    }
+    try {
+      await audit(answer.status);
+    } catch (thrown) {
+      discard(answer);
+      throw thrown;
     }
     return answer;
   }
 
   async #send(
-    { status, contentType, headers, body }: Answer,
+    answer: Answer,
     message: IncomingMessage,
     response: ServerResponse,
     signal: AbortSignal,
   ): Promise<void> {
+    const { status, contentType, headers, body } = answer;
     response.writeHead(status, {
       ...this.#headers,
       ...(contentType === undefined ? {} : { 'content-type': contentType }),
@@ -197,8 +192,10 @@ class Desk {
         : {}),
       ...headers,
     });
-    if (message.method === 'HEAD' || body === undefined) response.end();
-    else if (typeof body === 'string' || body instanceof Uint8Array) response.end(body);
+    if (message.method === 'HEAD' || body === undefined) {
+      discard(answer);
+      response.end();
+    } else if (typeof body === 'string' || body instanceof Uint8Array) response.end(body);
     else await pipeline(Readable.from(body, { objectMode: true }), response, { signal });
   }
 

@@ -51,12 +51,14 @@ export class RequestTable {
     this.#hasTable = hasTable;
   }
 
-  /** Asks for something, unless the same is waiting already; returns the request that counts. */
+  /** Asks for something, unless the same is waiting or being done already; returns the request that counts. */
   ask(asked: Pick<RunRequest, 'jobName' | 'kind' | 'askedBy'>, atMs: number): RunRequest {
     return this.#session.transaction(() => {
       const { jobName, kind, askedBy } = asked;
-      const waiting = this.waiting().find((one) => one.jobName === jobName && one.kind === kind);
-      if (waiting !== undefined) return waiting;
+      const same = this.#session
+        .prepare(`SELECT * FROM requests WHERE job = ? AND kind = ? AND state IN ('waiting', 'taken')`)
+        .get(jobName, kind);
+      if (same !== undefined) return asRequest(same as StoredRequest);
       this.#session
         .prepare('INSERT INTO requests (job, kind, asked_by, asked_at) VALUES (?, ?, ?, ?)')
         .run(jobName, kind, askedBy, atMs);

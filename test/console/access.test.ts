@@ -43,6 +43,16 @@ describe('who may use the console', () => {
     expect(none.stderr).toContain('no console runs with this state folder');
   });
 
+  it('makes links also after another one could not start beside it', async () => {
+    const running = await startConsole(site);
+    const { port } = new URL(running.origin);
+    const second = await site.run(['console'], { env: { FHIR_ROUNDS_CONSOLE_PORT: port } });
+    expect(second.code).toBe(2);
+    expect(second.stderr).toContain('perhaps a console that runs already');
+    const { stdout } = await site.run(['console', '--link']);
+    expect((await running.client.login(stdout.trim())).status).toBe(303);
+  });
+
   it('takes no guessed link, and no path for one', async () => {
     const { client } = await startConsole(site);
     for (const code of ['', 'a', '../address.json', '..%2f..%2fledger.sqlite', 'A'.repeat(43)]) {
@@ -110,6 +120,13 @@ describe('who may use the console', () => {
       expect
         .soft(text, path)
         .not.toMatch(/<script(?! type="module" src="\/assets\/)|\son\w+=|\sstyle=|https?:\/\/(?!127)/);
+    }
+  });
+
+  it('shows the first page for a number that is none', async () => {
+    const { client } = await openConsole(site);
+    for (const page of ['1e308', '-5', 'x', '99999999999']) {
+      expect.soft((await client.get(`/runs?page=${page}`)).status, page).toBe(200);
     }
   });
 

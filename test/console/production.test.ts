@@ -177,7 +177,7 @@ describe('the gateway towards production', () => {
     const relay = await startRelay({
       to: sandbox.origin,
       answer: ({ url }, response) => {
-        if (!/Condition|Practitioner\/|Binary/.test(url)) return false;
+        if (!/Condition|Practitioner\/|Binary|Group/.test(url)) return false;
         response.writeHead(200, { 'content-type': 'application/fhir+json' });
         response.end(JSON.stringify(reply.json));
         return true;
@@ -207,6 +207,17 @@ describe('the gateway towards production', () => {
     );
     expect(await refusedWith(search, { note: 'secret' })).toBe('FHIR_MALFORMED');
     expect(await refusedWith(search, condition('secret', 1))).toBe('FHIR_MALFORMED');
+    // One of the roster among others opens no list of patients.
+    const group = (...ordinals: readonly number[]): object => ({
+      ...{ resourceType: 'Group', id: 'g' },
+      member: ordinals.map((one) => ({ entity: { reference: `Patient/${idAt(one)}`, display: 'secret' } })),
+    });
+    expect(await refusedWith('/fhir/Group/g', group(0, 1))).toBe('CONSOLE_REFUSED');
+    expect(await refusedWith(`/fhir/Group?member=${idAt(0)}`, searchset(group(0, 1)))).toBe(
+      'FHIR_FOREIGN_PATIENT',
+    );
+    reply.json = group(0, 2);
+    expect((await ask(routes, 'GET', '/fhir/Group/g')).status).toBe(200);
     // Not what was asked for, or somebody's after all.
     expect(await refusedWith('/fhir/practitioner/p', condition('secret', 1))).toBe('CONSOLE_REFUSED');
     const aboutOther = {

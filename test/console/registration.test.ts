@@ -58,6 +58,11 @@ describe('the Registration page', () => {
     expect(text).not.toMatch(/PRIVATE KEY|&quot;d&quot;/);
     const { text: downloaded, headers } = await ask(routes, 'GET', '/registration/certificate');
     expect(downloaded).toBe(pem);
+    // As some tools write it: both in one file.
+    const key = await readFile(site.path('private-key.pem'), 'utf8');
+    await writeFile(site.path('certificate.pem'), key + pem);
+    expect((await ask(routes, 'GET', '/registration')).text).not.toContain('PRIVATE KEY');
+    expect((await ask(routes, 'GET', '/registration/certificate')).text).toBe(pem);
     expect(headers).toMatchObject({ 'content-disposition': 'attachment; filename="certificate.pem"' });
   });
 

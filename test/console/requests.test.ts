@@ -63,6 +63,43 @@ describe('what is asked of the daemon in the console', () => {
     expect(last?.status).toBe('abandoned');
   });
 
+  it('is refused where nobody can want it any more, or it is being done', async () => {
+    const site = await siteForTest({
+      ...{ mail: false, sandbox: { patients: 60, latencyMs: 100 } },
+      settings: { 'schedule.cron': NEVER, 'api_settings.concurrency': 1 },
+    });
+    const { client } = await openConsole(site);
+    const longAgo = Date.now() - 7 * 3_600_000;
+    const asked = { jobName: 'default', askedBy: 'session' };
+    await withLedger(site, ({ requests }) => requests.ask({ ...asked, kind: 'run' }, longAgo));
+    await withLedger(site, ({ requests }) => requests.ask({ ...asked, kind: 'cancel' }, longAgo));
+    const run = await site.start(['run']);
+    await until('some progress', async () => (await client.get('/')).text.includes('Under way'));
+    expect((await client.get('/')).text).not.toMatch(/Run now|Go on with the run/);
+    await startDaemon(site);
+    const answers = () =>
+      withLedger(site, ({ requests }) => requests.recent('default', 3).map(({ answer }) => answer ?? ''));
+    await until('answers', async () => !(await answers()).includes(''));
+    const [cancel, run7] = await answers();
+    expect(run7).toContain('No daemon took it up for 7 h');
+    expect(cancel).toMatch(/Run \S+ began after this was asked for/);
+    await client.post('/jobs/default/requests', { kind: 'run' });
+    await until('the answer', () => isEnded(site));
+    expect((await requestOf(site))?.answer).toMatch(/Run \S+ is under way already/);
+    expect((await run.ended).stdout).toMatch(/^OK/);
+  });
+
+  it('is the same as what the daemon is at', async () => {
+    const site = await siteForTest({ mail: false });
+    const [first, second] = await withLedger(site, ({ requests }) => {
+      const asked = { jobName: 'default', kind: 'run', askedBy: 'session' } as const;
+      const one = requests.ask(asked, 1);
+      requests.take(one.requestNo);
+      return [one, requests.ask(asked, 2)];
+    });
+    expect(second?.requestNo).toBe(first?.requestNo);
+  });
+
   it('refuses what cannot be asked for', async () => {
     const site = await siteForTest({ mail: false, settings: { 'schedule.cron': NEVER } });
     const { client } = await openConsole(site);

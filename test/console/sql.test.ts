@@ -111,6 +111,10 @@ describe.skipIf(DUCKDB === undefined)('SQL over a run', () => {
       `CREATE TABLE t AS SELECT 1`,
       `DROP VIEW Patient`,
       `SELECT 1; SELECT 2`,
+      `EXPLAIN ANALYZE COPY (SELECT 1) TO '${site.exportFolder}/default/${runId}/Patient.ndjson' (FORMAT csv)`,
+      `SELECT * FROM enable_logging('QueryLog', storage = 'file', storage_path = '${site.exportFolder}/default/${runId}/l')`,
+      `SELECT (SELECT count(*) FROM system.main.Enable_Profiling(save_location = '${site.exportFolder}/default/${runId}/p.txt'))`,
+      `SELECT * FROM query('SELECT * FROM checkpoint()')`,
       `EXPORT DATABASE '${site.path('all')}'`,
       ``,
     ]) {
@@ -123,6 +127,16 @@ describe.skipIf(DUCKDB === undefined)('SQL over a run', () => {
     for (const name of ['out.csv', 'new.db', 'all'])
       expect.soft(existsSync(site.path(name)), name).toBe(false);
     expect((await site.run(['verify', 'latest'])).code).toBe(0);
+  });
+
+  it('shows of what is large a beginning, and gives all of it as a file', async () => {
+    const { client } = await openConsole(site);
+    const sql = `SELECT repeat('x', 30000) AS long FROM range(900)`;
+    const { status, text } = await client.post(`/sql/${runId}`, { sql });
+    expect(status).toBe(200);
+    expect(/The first \d{3} rows/.exec(text)).not.toBeNull();
+    expect(text.length).toBeLessThan(6_000_000);
+    expect((await client.post(`/sql/${runId}/csv`, { sql })).text.length).toBeGreaterThan(27_000_000);
   });
 
   it('gives CSV that no spreadsheet takes for formulas, and Parquet', async () => {

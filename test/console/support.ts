@@ -71,7 +71,7 @@ export async function consoleOf(
   return { site: consoleSite, parts, logged };
 }
 
-function logInto(lines: string[]): Log {
+export function logInto(lines: string[]): Log {
   const write = (event: string, fields?: object): void =>
     void lines.push(JSON.stringify({ event, ...fields }));
   const log: Log = { debug: write, info: write, warn: write, error: write, child: () => log };

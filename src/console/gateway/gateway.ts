@@ -1,13 +1,13 @@
 import { RoundsError } from '../../errors.ts';
 import { failureOf } from '../../fhir/outcome.ts';
-import { belongsTo, referenceReader } from '../../fhir/references.ts';
+import { belongsTo, referenceReader, type ResourceReferences } from '../../fhir/references.ts';
 import { readResource, readSearchset, type ExactResource } from '../../fhir/searchset.ts';
 import type { Server } from '../../run/deps.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { HttpResponse } from '../../system/http.ts';
 import type { Answer, Ask } from '../exchange.ts';
 import type { Connections } from './connections.ts';
-import { demandOnRoster, isOnRoster, refused, type Audit, type Use } from './guard.ts';
+import { demandOnRoster, refused, thoseOnRoster, type Audit, type Use } from './guard.ts';
 import { headerText, hintOf } from './hint.ts';
 import {
   checkQuestion,
@@ -137,11 +137,15 @@ async function demandShowable(
     demandOwnEntries(readSearchset(body).entries, patientId, server);
     return;
   }
-  const { resourceType } = readResource(body);
+  const resource = readResource(body);
+  const { resourceType } = resource;
   if (patientId !== undefined && resourceType === 'Patient') return;
   if (patientIds.size === 0 && WITHOUT_PATIENT.has(resourceType) && resourceType === question.resourceType)
     return;
-  if (patientIds.size > 0 && (await isOnRoster(use.job, patientIds, signal))) return;
+  const listed = await thoseOnRoster(use.job, patientIds, signal);
+  const { subjectPatients } = referenceReader(server.urlPolicy.base)(resource);
+  // Of what is about several, as an appointment, one will do; what only lists them, as a Group, shows them all.
+  if (listed.size > 0 && (subjectPatients.size > 0 || listed.size === patientIds.size)) return;
   throw refused(
     patientIds.size === 0
       ? 'this resource does not say whose it is'
@@ -161,7 +165,7 @@ function demandOwnEntries(
     const isForeign =
       patientId === undefined
         ? references.patients.size > 0 || !WITHOUT_PATIENT.has(entry.resourceType)
-        : belongsTo(references, patientId) === 'foreign';
+        : belongsTo(references, patientId) === 'foreign' || isListOfPatients(references);
     if (!isForeign) continue;
     throw new RoundsError(
       'FHIR_FOREIGN_PATIENT',
@@ -171,6 +175,11 @@ function demandOwnEntries(
       },
     );
   }
+}
+
+/** A Group, a List: about nobody, and it names several. */
+function isListOfPatients({ subjectPatients, patients }: ResourceReferences): boolean {
+  return subjectPatients.size === 0 && patients.size > 1;
 }
 
 const FHIR_JSON = /^application\/(?:fhir\+)?json\s*(?:;\s*charset="?utf-8"?\s*)?$/i;

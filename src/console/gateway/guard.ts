@@ -46,18 +46,20 @@ export function demandOpen(job: JobConfig): Use['mode'] {
   );
 }
 
-/** Whether one of these patients stands on the job's roster, by fhir_id. Reads the file through, as it is now. */
-export async function isOnRoster(
+/** Which of these patients stand on the job's roster, by fhir_id. Reads the file as it is now, as far as it has to. */
+export async function thoseOnRoster(
   { settings }: JobConfig,
   patientIds: ReadonlySet<string>,
   signal: AbortSignal,
-): Promise<boolean> {
-  if (patientIds.size === 0) return false;
+): Promise<ReadonlySet<string>> {
+  const found = new Set<string>();
+  if (patientIds.size === 0) return found;
   const file = settings.data_sources.epic_sandbox_roster;
   for await (const { patientId } of readRoster(file, { badRows: 'skip', signal })) {
-    if (patientId !== undefined && patientIds.has(patientId)) return true;
+    if (patientId !== undefined && patientIds.has(patientId)) found.add(patientId);
+    if (found.size === patientIds.size) break;
   }
-  return false;
+  return found;
 }
 
 /** Throws CONSOLE_REFUSED unless one of the patients is on the roster. The refusal is audited. */
@@ -67,7 +69,7 @@ export async function demandOnRoster(
   patientIds: ReadonlySet<string>,
   signal: AbortSignal,
 ): Promise<void> {
-  if (await isOnRoster(use.job, patientIds, signal)) return;
+  if ((await thoseOnRoster(use.job, patientIds, signal)).size > 0) return;
   await audit(use, patientIds, undefined);
   throw refused(
     'this patient is not on the roster',

@@ -9,6 +9,7 @@ import { scanResource } from '../../fhir/resourceScan.ts';
 import { partTimestamp } from '../../publish/layout.ts';
 import { byteSize, count, oneLine } from '../../report/format.ts';
 import { asFileError, ensureFolder, errno, syncFolder, writeDurable } from '../../system/files.ts';
+import { chunksOf } from '../body.ts';
 import { notFound } from '../exchange.ts';
 import type { Site } from '../site.ts';
 import { TYPE_NAME } from './typeName.ts';
@@ -44,6 +45,8 @@ export const MAX_UPLOAD_BYTES = 2_000_000_000;
 /** A line has to fit into memory. */
 const MAX_LINE_BYTES = 32_000_000;
 const BAD_LINES_NAMED = 50;
+/** FHIR R4 has 148, and R5 157. Each is a table, whose index is written beside all others. */
+const MOST_TYPES = 200;
 const LABEL_CHARS = 100;
 const CUT_AFTER_MS = 3_600_000;
 
@@ -136,7 +139,7 @@ async function copy(
   limits: UploadLimits,
 ): Promise<number> {
   let bytes = 0;
-  for await (const chunk of body as AsyncIterable<Buffer>) {
+  for await (const chunk of chunksOf(body)) {
     signal.throwIfAborted();
     bytes += chunk.length;
     if (bytes > limits.bytes) {
@@ -202,7 +205,11 @@ class LineCheck {
       endOfText(scan, end);
       if (resourceType === undefined) return this.#refuse('has no resourceType');
       if (!TYPE_NAME.test(resourceType)) return this.#refuse('has a resourceType that cannot be');
-      this.types.set(resourceType, (this.types.get(resourceType) ?? 0) + 1);
+      const before = this.types.get(resourceType);
+      if (before === undefined && this.types.size === MOST_TYPES) {
+        return this.#refuse(`is of one more type than ${MOST_TYPES}`);
+      }
+      this.types.set(resourceType, (before ?? 0) + 1);
     } catch (error) {
       if (!(error instanceof RoundsError)) throw error;
       this.#refuse(error.code === 'FHIR_MALFORMED' ? 'is nested too deep' : 'is not JSON in UTF-8');
@@ -242,13 +249,19 @@ export async function listUploads(site: Site): Promise<readonly Upload[]> {
     .filter((name) => UPLOAD_ID.test(name))
     .toSorted()
     .toReversed();
-  return Promise.all(ids.map((uploadId) => findUpload(site, uploadId)));
+  const found = await Promise.all(
+    // One of them may be deleted meanwhile, or have been damaged: the others are no less there.
+    ids.map((uploadId) => findUpload(site, uploadId).catch(() => undefined)),
+  );
+  return found.filter((one) => one !== undefined);
 }
 
-/** Throws CONSOLE_NOT_FOUND. */
+/** Throws CONSOLE_NOT_FOUND. What a crash leaves of it is deleted as what is left of a cut upload. */
 export async function deleteUpload(site: Site, uploadId: string): Promise<void> {
   const { folder } = await findUpload(site, uploadId);
-  await rm(folder, { recursive: true, force: true });
+  const draft = `${folder}.draft`;
+  await rename(folder, draft);
+  await rm(draft, { recursive: true, force: true });
 }
 
 /** Deletes what a crash left of uploads: nobody has added to it for long. */

@@ -4,7 +4,7 @@ import type { JobConfig } from '../../config/schema.ts';
 import type { Ledger } from '../../run/ledger.ts';
 import type { RunRequest } from '../../run/ledgerRequests.ts';
 import { daemonOf } from '../../views/daemon.ts';
-import { LiveRuns } from '../../views/liveRuns.ts';
+import { LiveRuns, type LiveRun } from '../../views/liveRuns.ts';
 import { siteStatus, type JobStatus, type SiteStatus } from '../../views/siteStatus.ts';
 import { htmlAnswer, seeOther, type Ask, type Route } from '../exchange.ts';
 import { html, localHref, type Html } from '../html.ts';
@@ -79,7 +79,7 @@ function daemonNote(site: Site, ledger: Ledger | undefined): Html {
   if (daemon === undefined) {
     return html`<p class="note warn">
       No daemon runs for this state folder: nothing is pulled by schedule, and what is asked for here waits
-      until one starts (<code>pm2 start ecosystem.config.cjs</code>, or <code>npm start</code>).
+      six hours for one to start (<code>pm2 start ecosystem.config.cjs</code>, or <code>npm start</code>).
     </p>`;
   }
   const since =
@@ -132,7 +132,7 @@ async function jobSheet(
       <dt>Server</dt>
       <dd>${settings.epic_settings.epic_endpoint}</dd>
     </dl>
-    ${asks(ask, jobName, live !== undefined, published?.status === 'partial')}
+    ${asks(ask, jobName, live, published?.status === 'partial')}
     ${requests(ledger?.requests.recent(jobName, REQUESTS_SHOWN) ?? [], now)}
     <h3>The last 90 days</h3>
     ${strip(runs, timezone, now)}
@@ -145,7 +145,8 @@ async function jobSheet(
 }
 
 /** Buttons: each is a form of its own, so that they work without a script. */
-function asks(ask: Ask, jobName: string, isOpen: boolean, isPartial: boolean): Html {
+function asks(ask: Ask, jobName: string, live: LiveRun | undefined, isPartial: boolean): Html {
+  const isOpen = live !== undefined;
   const button = (kind: string, text: string, className: string, confirm?: string): Html =>
     html`<form
       method="post"
@@ -157,8 +158,8 @@ function asks(ask: Ask, jobName: string, isOpen: boolean, isPartial: boolean): H
       </button>
     </form>`;
   return html`<div class="row" role="group" aria-label="Ask the daemon, job ${jobName}">
-    ${button('run', isOpen ? 'Go on with the run' : 'Run now', 'main')} ${button('dry-run', 'Dry run', '')}
-    ${isPartial && button('retry-failed', 'Retry failed', '')}
+    ${live?.isWorking !== true && button('run', isOpen ? 'Go on with the run' : 'Run now', 'main')}
+    ${button('dry-run', 'Dry run', '')} ${isPartial && button('retry-failed', 'Retry failed', '')}
     ${isOpen && button('cancel', 'Cancel the run', 'danger', `Cancel the open run of ${jobName}? Nothing of it will be published.`)}
   </div>`;
 }

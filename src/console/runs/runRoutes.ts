@@ -47,7 +47,8 @@ export function runRoutes(site: Site): readonly Route[] {
 
 function runList(site: Site, ask: Ask, ledger: Ledger | undefined): Answer {
   const jobName = ask.url.searchParams.get('job') ?? '';
-  const pageNo = Math.max(1, Math.trunc(Number(ask.url.searchParams.get('page') ?? '1')) || 1);
+  const [given = '1'] = /^[1-9]\d{0,5}$/.exec(ask.url.searchParams.get('page') ?? '') ?? [];
+  const pageNo = Number(given);
   const limit = pageNo * RUNS_A_PAGE + 1;
   const found = ledger?.runs(jobName === '' ? { limit } : { jobName, limit }) ?? [];
   const shown = found.slice((pageNo - 1) * RUNS_A_PAGE, pageNo * RUNS_A_PAGE);

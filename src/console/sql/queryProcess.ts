@@ -16,7 +16,7 @@ interface DuckDb {
       options: Readonly<Record<string, string>>,
     ): Promise<{ connect(): Promise<Connection> }>;
   };
-  readonly StatementType: Readonly<Record<'SELECT' | 'EXPLAIN', number>>;
+  readonly StatementType: Readonly<Record<'SELECT', number>>;
 }
 
 interface Connection {
@@ -83,12 +83,17 @@ async function writeParquet(connection: Connection, sql: string, file: string): 
 async function unreadableOf(connection: Connection, views: readonly QueryView[]): Promise<number> {
   let unreadable = 0;
   for (const { name } of views) {
-    const result = await connection.stream(
-      `SELECT count(*)::INTEGER FROM ${identifier(`${name}_json`)} WHERE json IS NULL`,
-    );
-    for await (const rows of result.yieldRowsJson()) unreadable += Number(rows[0]?.[0] ?? 0);
+    const count = `SELECT count(*)::INTEGER FROM ${identifier(`${name}_json`)} WHERE json IS NULL`;
+    unreadable += Number(await valueOf(connection, count));
   }
   return unreadable;
+}
+
+/** The one value that a query has. */
+async function valueOf(connection: Connection, sql: string): Promise<unknown> {
+  const result = await connection.stream(sql);
+  for await (const [row] of result.yieldRowsJson()) if (row !== undefined) return row[0];
+  return undefined;
 }
 
 /** The statement, without what may stand behind it. Throws unless it is one, and only reads. */
@@ -99,10 +104,34 @@ async function oneSelect({ StatementType }: DuckDb, connection: Connection, sql:
   const prepared = await statements.prepare(0);
   const { statementType } = prepared;
   prepared.destroySync();
-  if (statementType !== StatementType.SELECT && statementType !== StatementType.EXPLAIN) {
+  // EXPLAIN ANALYZE would carry out what it explains, also a COPY.
+  if (statementType !== StatementType.SELECT) {
     throw new Error('Only reading is possible here: write a SELECT.');
   }
+  const tree: unknown = JSON.parse(
+    String(await valueOf(connection, `SELECT json_serialize_sql(${text(whole)})`)),
+  );
+  for (const name of tableFunctionsIn(tree)) {
+    if (!READING.has(name)) throw new Error(`The table function ${name} cannot be used here.`);
+  }
   return whole;
+}
+
+/** Table functions that only read. Of the others some write: logs and profiles, also into the run's folder. */
+const READING: ReadonlySet<string> = new Set([
+  ...['read_ndjson', 'read_ndjson_auto', 'read_ndjson_objects', 'read_json', 'read_json_auto'],
+  ...['read_json_objects', 'read_json_objects_auto', 'read_text', 'read_blob', 'read_csv', 'read_csv_auto'],
+  ...['sniff_csv', 'read_parquet', 'parquet_scan', 'glob', 'range', 'generate_series', 'unnest', 'repeat'],
+  ...['json_each', 'json_tree', 'histogram', 'histogram_values', 'duckdb_columns', 'duckdb_functions'],
+  ...['duckdb_settings', 'duckdb_tables', 'duckdb_types', 'duckdb_views', 'pragma_table_info'],
+]);
+
+/** Names of the table functions in a statement, as DuckDB writes it as JSON. */
+function* tableFunctionsIn(tree: unknown): Generator<string> {
+  if (typeof tree !== 'object' || tree === null) return;
+  const { type, function: called } = tree as { type?: unknown; function?: { function_name?: unknown } };
+  if (type === 'TABLE_FUNCTION') yield String(called?.function_name).toLowerCase();
+  for (const inner of Object.values(tree)) yield* tableFunctionsIn(inner);
 }
 
 async function createViews(connection: Connection, { name, files }: QueryView): Promise<void> {
@@ -122,24 +151,48 @@ interface RowEnd {
   readonly hasMore: boolean;
 }
 
+/** A line to the console has about so much: it holds many of them while who asked is slow. */
+const PIECE_CHARS = 64 * 1024;
+/** Where not all rows are wanted they are shown, and a page has to fit into memory. */
+const SHOWN_CHARS = 4_000_000;
+const SHOWN_CELL_CHARS = 10_000;
+
 async function sendRows(result: Result, maxRows: number): Promise<RowEnd> {
   const types = result.columnTypes();
   await tell({
     columns: result.columnNames().map((name, index) => ({ name, type: String(types[index]) })),
   });
-  let sent = 0;
+  const isPage = maxRows < Infinity;
+  let piece: (readonly (string | null)[])[] = [];
+  let [sent, chars, pieceChars] = [0, 0, 0];
+  const end = async (hasMore: boolean): Promise<RowEnd> => {
+    if (piece.length > 0) await tell({ rows: piece });
+    return { rows: sent, hasMore };
+  };
   for await (const rows of result.yieldRowsJson()) {
-    const wanted = rows.slice(0, maxRows - sent);
-    sent += wanted.length;
-    if (wanted.length > 0) await tell({ rows: wanted.map((row) => row.map(cell)) });
-    if (wanted.length < rows.length) return { rows: sent, hasMore: true };
+    for (const row of rows) {
+      if (sent === maxRows || (isPage && chars > SHOWN_CHARS)) return end(true);
+      const cells = row.map((value) => (isPage ? clipped(cell(value)) : cell(value)));
+      const length = cells.reduce((sum, text) => sum + (text?.length ?? 0), 0);
+      piece.push(cells);
+      sent++;
+      chars += length;
+      pieceChars += length + cells.length;
+      if (pieceChars < PIECE_CHARS) continue;
+      await tell({ rows: piece });
+      [piece, pieceChars] = [[], 0];
+    }
   }
-  return { rows: sent, hasMore: false };
+  return end(false);
 }
 
 function cell(value: unknown): string | null {
   if (value === null || value === undefined) return null;
   return typeof value === 'string' ? value : JSON.stringify(value);
+}
+
+function clipped(text: string | null): string | null {
+  return text !== null && text.length > SHOWN_CELL_CHARS ? `${text.slice(0, SHOWN_CELL_CHARS)} …` : text;
 }
 
 async function tell(line: QueryLine): Promise<void> {

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { RoundsError } from '../../errors.ts';
 import { readManifest } from '../../publish/verify.ts';
 import { ensureFolder } from '../../system/files.ts';
+import { TYPE_NAME } from '../records/typeName.ts';
 import type { Site } from '../site.ts';
 import type { QueryLine, QueryOrder, QueryView } from './queryMessages.ts';
 
@@ -44,6 +45,7 @@ export function findDuckDb(site: Site): string {
 export async function viewsOf(folder: string): Promise<readonly QueryView[]> {
   const byType = new Map<string, string[]>();
   for (const { type, url } of (await readManifest(folder)).output) {
+    if (!TYPE_NAME.test(type)) continue;
     byType.set(type, [...(byType.get(type) ?? []), path.join(folder, url)]);
   }
   return [...byType].map(([name, files]) => ({ name, files }));
@@ -61,6 +63,8 @@ export interface Answered {
 /** Throws CONSOLE_UNAVAILABLE, and CONSOLE_ASK_INVALID with DuckDB's own words, which are for who asked alone. */
 export async function runQuery(site: Site, query: Query): Promise<Answered> {
   const folder = await makeTemporaryFolder(site);
+  // Also where nobody comes to ask for the rows.
+  query.signal.addEventListener('abort', () => void forget(folder).catch(() => undefined), { once: true });
   const lines = carryOut(site, query, folder, undefined);
   const end = { rows: 0, hasMore: false, unreadable: 0 };
   try {
@@ -68,7 +72,7 @@ export async function runQuery(site: Site, query: Query): Promise<Answered> {
     if (first.done === true || !('columns' in first.value)) throw stopped();
     return { columns: first.value.columns, end, rows: rowsOf(lines, end, folder) };
   } catch (error) {
-    await rm(folder, { recursive: true, force: true });
+    await forget(folder);
     throw error;
   }
 }
@@ -84,7 +88,7 @@ async function* rowsOf(
       else if ('end' in line) Object.assign(end, line.end);
     }
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await forget(folder);
   }
 }
 
@@ -100,7 +104,7 @@ export async function writeParquet<T>(
     for await (const _ of carryOut(site, query, folder, file)) continue;
     return await use(file);
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await forget(folder);
   }
 }
 
@@ -173,6 +177,11 @@ async function makeTemporaryFolder(site: Site): Promise<string> {
   const parent = path.join(site.folder, 'queries');
   await ensureFolder(parent);
   return mkdtemp(path.join(parent, 'query-'));
+}
+
+/** Files may come in as long as the process dies. */
+function forget(folder: string): Promise<void> {
+  return rm(folder, { recursive: true, force: true, maxRetries: 3 });
 }
 
 /** What queries left that a crash ended. To be called when the console starts. */

@@ -255,6 +255,23 @@ describe('an upload', () => {
     expect((await rejection(pages.post('/uploads/..%2F..%2Fx/delete'))).code).toBe('CONSOLE_NOT_FOUND');
   });
 
+  test('is listed also where another one is damaged, and has no more types than FHIR', async () => {
+    const damaged = await pages.upload('damaged', '{"resourceType":"Basic","id":"a"}');
+    await rm(path.join(pages.site.folder, 'uploads', damaged, 'upload.json'));
+    const letters = [...'ABCDEFGHIJKLMNOPQRSTUVWXYZ'];
+    const types = letters.flatMap((a) => letters.map((b) => `${a}x${b}`));
+    const source = await pages.upload('types', types.map((type) => `{"resourceType":"${type}"}`).join('\n'));
+    const { status, text } = await pages.get('/data');
+    expect([status, text.includes(source), text.includes(damaged)]).toEqual([200, true, false]);
+    expect((await pages.get(`/data/${source}`)).text).toContain('line 201 is of one more type than 200');
+  });
+
+  test('may have ids that no address can hold', async () => {
+    const source = await pages.upload('half', String.raw`{"resourceType":"Basic","id":"\ud800x"}`);
+    expect((await shown(`/data/${source}/Basic`)).status).toBe(200);
+    expect((await pages.get(`/data/${source}/Basic/-/csv`)).text).toContain('x');
+  });
+
   test('full of tricks does nothing', async () => {
     const source = await pages.upload('<script>alert(1)</script>', HOSTILE_LINES.join('\n'));
     const targets = [
