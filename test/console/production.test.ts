@@ -243,6 +243,8 @@ describe('the gateway towards production', () => {
     expect(await at('http://127.0.0.1:9999/api/FHIR/R4')).toBe('sandbox');
     expect(await at('https://fhir.epic.com.hospital.example/api/FHIR/R4')).toBe('production');
     expect(await at('https://127.0.0.1.hospital.example/api/FHIR/R4')).toBe('production');
+    // A tunnel, with a hospital at its end.
+    expect(await at('https://127.0.0.1:8443/api/FHIR/R4')).toBe('production');
     expect(
       await at(BASE, { 'epic_settings.environment': 'sandbox', 'environment sandbox.endpoint': BASE }),
     ).toBe('production');

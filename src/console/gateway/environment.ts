@@ -20,8 +20,10 @@ const SANDBOX_HOSTS: ReadonlySet<string> = new Set(
 );
 
 export function environmentOf({ settings }: JobConfig): Environment {
-  const { hostname, host } = new URL(settings.epic_settings.epic_endpoint);
-  return isLoopback(hostname) || SANDBOX_HOSTS.has(host) ? 'sandbox' : 'production';
+  const { protocol, hostname, host } = new URL(settings.epic_settings.epic_endpoint);
+  // Behind https on loopback there may be a tunnel, and a hospital at its end.
+  const isOurs = protocol === 'http:' && isLoopback(hostname);
+  return isOurs || SANDBOX_HOSTS.has(host) ? 'sandbox' : 'production';
 }
 
 export function gatewayMode(job: JobConfig): GatewayMode {
