@@ -13,6 +13,10 @@ import { makeSite, siteKey, type Site } from '../support/site.ts';
 const run = promisify(execFile);
 const isWindows = process.platform === 'win32';
 const TSC = path.join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
+/** The reader's: without what tests are told by (FHIR_ROUNDS_DUCKDB), which the program would take for settings. */
+const ENVIRONMENT = Object.fromEntries(
+  Object.entries(process.env).filter(([name]) => !name.startsWith('FHIR_ROUNDS_')),
+);
 /** What stands in the examples for the reader's server. */
 const ENDPOINT = 'https://ehr.example.org/api/FHIR/R4';
 const NAMES = [
@@ -67,7 +71,7 @@ describe('the package, installed', () => {
   let site: Site;
   /** What ran in the folder of the site, with its program found as npm installs it. */
   const here = (file: string, args: readonly string[]) =>
-    run(file, args, { cwd: site.folder, shell: isWindows });
+    run(file, args, { cwd: site.folder, shell: isWindows, env: ENVIRONMENT });
   const bin = (args: readonly string[]) =>
     here(path.join(site.folder, 'node_modules', '.bin', 'fhir-rounds'), args);
 
