@@ -8,6 +8,7 @@ import { findChromium } from '../support/chromium.ts';
 import { until } from '../support/cli.ts';
 import { startConsole, startConsoleProcess, type ConsoleProcess } from '../support/consoleClient.ts';
 import { synthea } from '../support/sampleData.ts';
+import { HOSTILE_LINES } from './records/hostile.ts';
 import { makeSite, siteForTest, type Site } from '../support/site.ts';
 
 const executablePath = findChromium();
@@ -227,6 +228,66 @@ describe.skipIf(executablePath === undefined)('the console in Chromium', () => {
         await page.close();
       }
     });
+  });
+
+  it('takes a file full of tricks for what it is: text', { timeout: 120_000 }, async () => {
+    const site = await siteForTest({ mail: false });
+    const { origin, link } = await startConsole(site);
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    const faults: string[] = [];
+    page.on('dialog', (dialog) => {
+      faults.push(`dialog: ${dialog.message()}`);
+      void dialog.dismiss();
+    });
+    page.on('console', (message) => message.type() === 'error' && faults.push(message.text()));
+    page.on('request', (request) => new URL(request.url()).origin !== origin && faults.push(request.url()));
+    await page.goto(link);
+    await page.goto(`${origin}/data`);
+    await page.setInputFiles('input[type=file]', {
+      name: '../../<img src=x onerror=alert(1)>.ndjson',
+      mimeType: 'application/x-ndjson',
+      buffer: Buffer.from(`${HOSTILE_LINES.join('\n')}\n`),
+    });
+    await page.click('form[data-upload] button');
+    await page.waitForURL('**/data/upload-*');
+    const source = page.url();
+    for (const at of [
+      ...[
+        '',
+        '/Patient',
+        '/Observation',
+        '/Basic',
+        '/Patient/hostile',
+        '/Observation/-?row=2',
+        '/Observation/no-shape',
+      ],
+      ...[`/Observation/${encodeURIComponent('../../../../etc/passwd')}`, '/patients/hostile'],
+    ]) {
+      while ((await page.goto(source + at))?.headers()['refresh'] !== undefined)
+        await page.waitForTimeout(200);
+      for (const details of await page.locator('details').all()) {
+        await details.evaluate((element) => ((element as HTMLDetailsElement).open = true));
+      }
+      expect
+        .soft(await page.locator('main script, main img, main iframe, main svg[onload]').count(), at)
+        .toBe(0);
+      const links = await page
+        .locator('main a')
+        .evaluateAll((all) => all.map((one) => (one as HTMLAnchorElement).href));
+      expect
+        .soft(
+          links.filter((href) => !href.startsWith(`${origin}/`)),
+          at,
+        )
+        .toEqual([]);
+    }
+    expect(await page.textContent('main')).toContain('<script>alert(1)</script>');
+    const csv = await page.evaluate(async (at) => (await fetch(at)).text(), `${source}/Patient/-/csv`);
+    expect(csv).toContain("'=HYPERLINK");
+    expect(csv).not.toMatch(/(^|,)"?[=@]/m);
+    expect(faults).toEqual([]);
+    await context.close();
   });
 
   it('shows a run as it goes on, without a click', { timeout: 120_000 }, async () => {
