@@ -1,7 +1,6 @@
 import { createPublicKey, X509Certificate, type JsonWebKey, type KeyObject } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { RoundsError } from '../errors.ts';
-import { asFileError, errno } from '../system/files.ts';
+import { readIfThere } from '../system/files.ts';
 import { certificateThumbprint } from './certificate.ts';
 import { publicJwks, type JwkSet, type PublishedKey } from './jwks.ts';
 import { keyThumbprint, SIGNING_ALGORITHMS, type SigningAlgorithm } from './keys.ts';
@@ -23,7 +22,7 @@ export interface PublicPlace {
  * opened. Throws KEY_INVALID: no file, no public key in it, or a private one; PATH_UNUSABLE.
  */
 export async function publicJwksOf(place: PublicPlace): Promise<JwkSet> {
-  const text = await textOf(place.publicKeyFile);
+  const text = await readIfThere(place.publicKeyFile);
   if (text === undefined) {
     throw new RoundsError('KEY_INVALID', `${place.publicKeyFile}: there is no such file`, {
       hint: 'Set [paths] public_key to the public key (PEM) or the JWKS that `fhir-rounds keys jwks --out` writes.',
@@ -45,7 +44,7 @@ async function keyInPem(pem: string, place: PublicPlace): Promise<PublishedKey> 
       hint: '`fhir-rounds keys generate` writes one beside the private key.',
     });
   }
-  const certificate = await textOf(certificateFile);
+  const certificate = await readIfThere(certificateFile);
   return { key, algorithm, keyId: keyId ?? (certificate && thumbprintFor(certificate, key)) };
 }
 
@@ -88,13 +87,3 @@ const isPrivate = (file: string): RoundsError =>
   new RoundsError('KEY_INVALID', `${file} holds a private key where a public one is published`, {
     hint: 'Set [paths] public_key to the public key, or leave it out: the one beside the private key is taken.',
   });
-
-async function textOf(file: string | undefined): Promise<string | undefined> {
-  if (file === undefined) return undefined;
-  try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    if (errno(error) === 'ENOENT') return undefined;
-    throw asFileError(error, file);
-  }
-}

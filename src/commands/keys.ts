@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { certificateThumbprint, makeCertificate, type CertificateThumbprint } from '../auth/certificate.ts';
 import { publicJwks, writeJwks, type JwkSet } from '../auth/jwks.ts';
@@ -7,7 +6,7 @@ import { generateKeyPair, type KeyPairSpec } from '../auth/keyPair.ts';
 import { loadPrivateKey, type SigningAlgorithm, type SigningKey } from '../auth/keys.ts';
 import { RoundsError } from '../errors.ts';
 import type { Clock } from '../system/clock.ts';
-import { asFileError, ensureFolder, errno, exists, writeAtomic } from '../system/files.ts';
+import { asFileError, ensureFolder, exists, readIfThere, writeAtomic } from '../system/files.ts';
 
 /** Where a site's key lies and how it signs: [paths] and [jwt_settings]. */
 export interface KeyPlace {
@@ -155,23 +154,12 @@ export interface LoadedPlace {
 /** A site's key with the `kid` that its settings give it. Throws what `loadPrivateKey` and `keyIdFor` do. */
 export async function loadPlace(place: KeyPlace): Promise<LoadedPlace> {
   const key = await loadPrivateKey(place.privateKeyFile, { algorithm: place.algorithm, keyId: place.keyId });
-  const certificatePem = await readCertificate(place.certificateFile);
+  const certificatePem = await readIfThere(place.certificateFile);
   return {
     key,
     keyId: keyIdFor(key, { configured: place.keyId, certificatePem }),
     certificate: certificatePem === undefined ? undefined : certificateThumbprint(certificatePem),
   };
-}
-
-/** The original program's INI names a certificate that not every site has made. */
-async function readCertificate(file: string | undefined): Promise<string | undefined> {
-  if (file === undefined) return undefined;
-  try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    if (errno(error) === 'ENOENT') return undefined;
-    throw asFileError(error, file);
-  }
 }
 
 function checkSpec(spec: KeyPairSpec, algorithm: SigningAlgorithm): void {

@@ -192,6 +192,17 @@ export async function freeBytes(folder: string): Promise<number> {
   }
 }
 
+/** A file's text; undefined where no file is named, or it is not there. Throws PATH_UNUSABLE. */
+export async function readIfThere(file: string | undefined): Promise<string | undefined> {
+  if (file === undefined) return undefined;
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    if (errno(error) === 'ENOENT') return undefined;
+    throw asFileError(error, file);
+  }
+}
+
 /** Whether a path exists; any other trouble than its absence is thrown. */
 export async function exists(file: string): Promise<boolean> {
   try {

@@ -1,6 +1,5 @@
-import { byteSize, count, duration } from '../../report/format.ts';
+import { byteSize, count, duration, unitsOf } from '../../report/format.ts';
 import { doneOf } from '../../run/howFar.ts';
-import { unitsOf } from '../../report/format.ts';
 import type { LiveRun } from '../../views/liveRuns.ts';
 import { html, type Html } from '../html.ts';
 import { runLink } from './statusWords.ts';
